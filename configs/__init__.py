@@ -1,0 +1,1 @@
+"""Ground floor: typed settings, the profiles and the tenants that ship with the product."""

@@ -1,0 +1,158 @@
+"""A profile: which engines, how they are deployed, and the figures a call is run by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from configs.engines import Engines
+from configs.strict import BadSettingsFile, Strict, read_yaml
+
+PROFILES = Path(__file__).parent / "profiles"
+TENANTS = Path(__file__).parent / "tenants"
+
+
+class DeploymentOptions(Strict):
+    """How Ray Serve runs one deployment."""
+
+    num_replicas: int = Field(default=1, ge=1)
+    num_cpus: float = Field(default=0.1, ge=0)
+    num_gpus: float = Field(default=0, ge=0)
+    max_ongoing_requests: int = Field(default=32, ge=1)
+    max_queued_requests: int = Field(default=64, ge=-1)
+    graceful_shutdown_timeout_s: float = Field(default=5, ge=0)
+    health_check_period_s: float = Field(default=5, gt=0)
+
+    def for_serve(self) -> dict[str, Any]:
+        """Arguments of `Deployment.options`. A replica without a GPU is kept from seeing any (Ray would show it all)."""
+        actor: dict[str, Any] = {"num_cpus": self.num_cpus, "num_gpus": self.num_gpus}
+        if not self.num_gpus:
+            actor["runtime_env"] = {"env_vars": {"CUDA_VISIBLE_DEVICES": ""}}
+        return {
+            "num_replicas": self.num_replicas,
+            "ray_actor_options": actor,
+            "max_ongoing_requests": self.max_ongoing_requests,
+            "max_queued_requests": self.max_queued_requests,
+            "graceful_shutdown_timeout_s": self.graceful_shutdown_timeout_s,
+            "health_check_period_s": self.health_check_period_s,
+        }
+
+
+class Deployments(Strict):
+    """One entry a deployment; what is left out has the defaults of `DeploymentOptions`."""
+
+    vad: DeploymentOptions = DeploymentOptions()
+    asr: DeploymentOptions = DeploymentOptions()
+    llm: DeploymentOptions = DeploymentOptions()
+    tts: DeploymentOptions = DeploymentOptions()
+    embedder: DeploymentOptions = DeploymentOptions()
+    reranker: DeploymentOptions = DeploymentOptions()
+    knowledge: DeploymentOptions = DeploymentOptions()
+    call_host: DeploymentOptions = DeploymentOptions()
+    api: DeploymentOptions = DeploymentOptions()
+    committer: DeploymentOptions = DeploymentOptions()
+
+
+class TurnTaking(Strict):
+    """Who may speak: thresholds in milliseconds of audio heard."""
+
+    speech_threshold: float = Field(default=0.5, gt=0, lt=1)
+    silence_threshold: float = Field(default=0.35, gt=0, lt=1)
+    start_ms: float = Field(default=64, gt=0)
+    """Speech this long starts an utterance (and ducks the agent)."""
+    barge_in_ms: float = Field(default=192, gt=0)
+    """Speech this long stops the agent."""
+    preroll_ms: float = Field(default=300, ge=0)
+    """Audio before the start that belongs to the utterance."""
+    wait_complete_ms: float = Field(default=320, gt=0)
+    """Silence that ends a turn when the recogniser believes the sentence is whole."""
+    wait_unsure_ms: float = Field(default=640, gt=0)
+    """Silence that ends a turn otherwise."""
+    energy_gate_after_ms: float = Field(default=200, ge=0)
+    """Without a verdict of the VAD for so long, loudness decides."""
+    energy_gate_dbfs: float = Field(default=-40, lt=0)
+    longest_utterance_s: float = Field(default=30, gt=0)
+
+
+class Budgets(Strict):
+    """What each stage may take before something else is done (T8), in milliseconds."""
+
+    vad_ms: float = Field(default=40, gt=0)
+    asr_partial_ms: float = Field(default=250, gt=0)
+    asr_final_ms: float = Field(default=1500, gt=0)
+    retrieval_ms: float = Field(default=1000, gt=0)
+    llm_first_token_ms: float = Field(default=2000, gt=0)
+    tts_first_audio_ms: float = Field(default=1000, gt=0)
+    filler_after_ms: float = Field(default=1500, gt=0)
+    """No answer audio so long after the end of the turn: the agent says that it is looking."""
+
+
+class VadTick(Strict):
+    """When a host sends its calls' windows to the VAD deployment."""
+
+    oldest_ms: float = Field(default=8, ge=0)
+    most_windows: int = Field(default=32, ge=1)
+
+
+class Dialogue(Strict):
+    """What counts as an answer."""
+
+    candidates: int = Field(default=20, ge=1)
+    passages: int = Field(default=3, ge=1)
+    min_passage_score: float = Field(default=0.45, ge=0, le=1)
+    history_messages: int = Field(default=20, ge=2)
+
+
+class Media(Strict):
+    """The caller's line."""
+
+    host_addresses: tuple[str, ...] = ()
+    """Addresses offered as ICE host candidates; empty = those of the machine's interfaces. Loopback must be named to be used."""
+    stun_urls: tuple[str, ...] = ()
+    connect_timeout_s: float = Field(default=15, gt=0)
+
+
+class CallLimits(Strict):
+    """Bounds of a call and of a host."""
+
+    max_calls_per_host: int = Field(default=20, ge=1)
+    longest_call_s: float = Field(default=1800, gt=0)
+    asr_step_ms: float = Field(default=160, gt=0)
+    """Audio sent to the recogniser at a time while the caller speaks."""
+
+
+class Profile(Strict):
+    """Everything that differs between a laptop and a cluster."""
+
+    name: str
+    engines: Engines
+    deployments: Deployments = Deployments()
+    turn_taking: TurnTaking = TurnTaking()
+    budgets: Budgets = Budgets()
+    vad_tick: VadTick = VadTick()
+    dialogue: Dialogue = Dialogue()
+    media: Media = Media()
+    limits: CallLimits = CallLimits()
+
+
+def load_profile(name: str) -> Profile:
+    """Read `configs/profiles/NAME.yaml`, or the file when `name` is a path. Raises `BadSettingsFile`."""
+    path = Path(name) if name.endswith((".yaml", ".yml")) else PROFILES / f"{name}.yaml"
+    if not path.exists():
+        known = ", ".join(sorted(file.stem for file in PROFILES.glob("*.yaml")))
+        raise BadSettingsFile(f"profile {name!r}: no such profile; there are: {known}")
+    return read_yaml(Profile, path)
+
+
+class AppArgs(Strict):
+    """`args` of every application in `serve_config.yaml`."""
+
+    profile: str = "embedded"
+    state_dir: str = ".dukat"
+    """Folder of everything the product writes: spool, lakehouse, documents, keys."""
+    tenants: str = ""
+    """Folder of tenant files; empty = those that ship with the product."""
+    open_on_loopback: bool = True
+    """Whether tenants marked so may be called without a token; the CLI sets it to False when it listens elsewhere."""

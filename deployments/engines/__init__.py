@@ -1,0 +1,1 @@
+"""The models themselves, one file an engine. They know arrays and text; they never import Ray."""
