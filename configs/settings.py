@@ -26,13 +26,10 @@ class DeploymentOptions(Strict):
     health_check_period_s: float = Field(default=5, gt=0)
 
     def for_serve(self) -> dict[str, Any]:
-        """Arguments of `Deployment.options`. A replica without a GPU is kept from seeing any (Ray would show it all)."""
-        actor: dict[str, Any] = {"num_cpus": self.num_cpus, "num_gpus": self.num_gpus}
-        if not self.num_gpus:
-            actor["runtime_env"] = {"env_vars": {"CUDA_VISIBLE_DEVICES": ""}}
+        """Arguments of `Deployment.options`."""
         return {
             "num_replicas": self.num_replicas,
-            "ray_actor_options": actor,
+            "ray_actor_options": {"num_cpus": self.num_cpus, "num_gpus": self.num_gpus},
             "max_ongoing_requests": self.max_ongoing_requests,
             "max_queued_requests": self.max_queued_requests,
             "graceful_shutdown_timeout_s": self.graceful_shutdown_timeout_s,

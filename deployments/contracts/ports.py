@@ -132,7 +132,9 @@ class VadPort(Protocol):
 class AsrPort(Protocol):
     """Recognition. Raises `StageFailed`."""
 
-    async def hear(self, piece: SpeechPiece, phrasebook: Phrasebook) -> Transcript | NeedAudio: ...
+    async def hear(self, piece: SpeechPiece, phrasebook: Phrasebook | None) -> Transcript | NeedAudio:
+        """`phrasebook` is needed with the first piece of an utterance (offset 0) only."""
+        ...
 
     async def forget(self, utterance: str) -> None:
         """The utterance will not be finished."""
@@ -194,8 +196,8 @@ class CallPort(Protocol):
 class KnowledgeStore(Protocol):
     """The writing side of a tenant's documents."""
 
-    async def put(self, document: Document) -> int:
-        """Replace the document; returns its number of chunks."""
+    async def put(self, document: Document, chunks: Sequence[Chunk]) -> int:
+        """Replace the document and all its chunks at once; returns the number of chunks."""
         ...
 
     async def remove(self, tenant: str, document: str) -> bool: ...
@@ -204,6 +206,21 @@ class KnowledgeStore(Protocol):
 
 
 __all__ = [
-    "AsrEngine", "AsrPort", "AsrStream", "CallPort", "EmbeddingEngine", "EventSink", "IndexEngine", "KnowledgePort",
-    "KnowledgeStore", "LlmEngine", "LlmPort", "Passage", "RerankEngine", "TtsEngine", "TtsPort", "VadEngine", "VadPort",
+    "AsrEngine",
+    "AsrPort",
+    "AsrStream",
+    "CallPort",
+    "EmbeddingEngine",
+    "EventSink",
+    "IndexEngine",
+    "KnowledgePort",
+    "KnowledgeStore",
+    "LlmEngine",
+    "LlmPort",
+    "Passage",
+    "RerankEngine",
+    "TtsEngine",
+    "TtsPort",
+    "VadEngine",
+    "VadPort",
 ]
