@@ -1,7 +1,7 @@
 """One settings class an engine. `engine` names its import path: a new engine is one class here and one file there.
 
-`embedded` engines run on a laptop CPU without downloads; `emulated` ones are no models at all but delays of known length,
-for measuring the platform. `/healthz` and every call record name them as such.
+`embedded` engines run on a laptop CPU without downloads; `emulated` ones are no models at all but delays of known
+length, for measuring the platform. `/healthz` and every call record name them as such.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class ResponderLlm(EngineSettings):
 class EmulatedLlm(EngineSettings):
     """First token after `first_token_ms`, then `tokens_per_s`."""
 
-    engine: ClassVar[str] = "deployments.engines.emulated:EmulatedLlm"
+    engine: ClassVar[str] = "deployments.engines.emulated_llm:EmulatedLlm"
     nature: ClassVar[Literal["embedded", "emulated", "model"]] = "emulated"
     kind: Literal["emulated"] = "emulated"
     first_token_ms: float = Field(default=100, ge=0)
@@ -96,7 +96,7 @@ class EspeakTts(EngineSettings):
 class EmulatedTts(EngineSettings):
     """A tone after `first_audio_ms`, at `speed` times real time, `ms_per_word` long for each word."""
 
-    engine: ClassVar[str] = "deployments.engines.emulated:EmulatedTts"
+    engine: ClassVar[str] = "deployments.engines.emulated_tts:EmulatedTts"
     nature: ClassVar[Literal["embedded", "emulated", "model"]] = "emulated"
     kind: Literal["emulated"] = "emulated"
     first_audio_ms: float = Field(default=80, ge=0)
@@ -147,3 +147,8 @@ class Engines(Strict):
     embedder: HashedEmbedder = HashedEmbedder()
     reranker: LexicalReranker = LexicalReranker()
     index: LocalIndex = LocalIndex()
+
+    def natures(self) -> dict[str, dict[str, str]]:
+        """Stage → which engine it runs and of what nature, for health pages and call records."""
+        stages = {stage: getattr(self, stage) for stage in type(self).model_fields}
+        return {stage: {"engine": settings.kind, "nature": settings.nature} for stage, settings in stages.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from configs.engines import Engines
 from configs.strict import BadSettingsFile, Strict, read_yaml
@@ -106,7 +106,9 @@ class Media(Strict):
     """The caller's line."""
 
     host_addresses: tuple[str, ...] = ()
-    """Addresses offered as ICE host candidates; empty = those of the machine's interfaces. Loopback must be named to be used."""
+    """Addresses offered as ICE host candidates; empty = those of the machine's interfaces."""
+    loopback: bool = True
+    """Offer 127.0.0.1 as well, so that a caller on the same machine needs no network."""
     stun_urls: tuple[str, ...] = ()
     connect_timeout_s: float = Field(default=15, gt=0)
 
@@ -147,9 +149,19 @@ class AppArgs(Strict):
     """`args` of every application in `serve_config.yaml`."""
 
     profile: str = "embedded"
-    state_dir: str = ".dukat"
-    """Folder of everything the product writes: spool, lakehouse, documents, keys."""
+    state_dir: str = "~/.dukat"
+    """Folder of everything the product writes: spool, lakehouse, documents, keys. Absolute, or under the home folder."""
     tenants: str = ""
     """Folder of tenant files; empty = those that ship with the product."""
     open_on_loopback: bool = True
     """Whether tenants marked so may be called without a token; the CLI sets it to False when it listens elsewhere."""
+    listener_host: str = "127.0.0.1"
+    """Address of each call host's own listener; on a cluster the pod's address."""
+
+    @field_validator("state_dir")
+    @classmethod
+    def _absolute(cls, folder: str) -> str:
+        path = Path(folder).expanduser()
+        if not path.is_absolute():
+            raise ValueError(f"must be absolute or begin with ~: replicas do not share a working folder ({folder!r})")
+        return str(path)

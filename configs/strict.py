@@ -23,7 +23,10 @@ S = TypeVar("S", bound=Strict)
 
 
 def parse(settings: type[S], values: Any, where: str) -> S:
-    """Check `values` against `settings`. Raises `BadSettingsFile`, one line a wrong key, e.g. `embedded.yaml: engines.tts.pitc: unknown key`."""
+    """Check `values` against `settings`.
+
+    Raises `BadSettingsFile` with a line for each wrong key, e.g. `embedded.yaml: engines.tts.pitc: unknown key`.
+    """
     try:
         return settings.model_validate(values)
     except ValidationError as error:

@@ -38,7 +38,7 @@ class VadEngine(Protocol):
     """Floats of recurrent state per call."""
 
     def judge(self, windows: np.ndarray, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """windows (batch, 512) float32 in [-1, 1], states (batch, state_size) float32 → probabilities (batch,), states."""
+        """(batch, 512) float32 in [-1, 1], (batch, state_size) float32 → probabilities (batch,), new states."""
         ...
 
 
@@ -78,7 +78,7 @@ class TtsEngine(Protocol):
     """Speaks clauses."""
 
     def synthesise(self, request: SynthesisRequest) -> Iterator[SpeechAudio]:
-        """Blocking generator of 16 kHz audio, pieces of ≥ 100 ms (the first may be shorter); closing it stops the work."""
+        """Blocking generator of audio in pieces of ≥ 100 ms (the first may be shorter); closing it stops the work."""
         ...
 
     def voices(self) -> dict[str, tuple[str, ...]]:
@@ -188,6 +188,10 @@ class CallPort(Protocol):
 
     def send_event(self, event: dict[str, object]) -> None:
         """Show the caller's client an event, if it has a channel for that."""
+        ...
+
+    def on_message(self, handler: Callable[[dict[str, object]], None]) -> None:
+        """Hand `handler` each message the caller's client sends, e.g. {"type": "caller.text", "text": "…"}."""
         ...
 
     async def close(self) -> None: ...

@@ -1,0 +1,42 @@
+"""No model: a fixed text whose first token comes after `first_token_ms` and the rest at `tokens_per_s`.
+
+For measuring the platform with an engine of known delay. A token is a word with its space. The schedule is absolute, as
+a real engine's is: what falls due while the consumer is busy is there at once when it comes back.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+
+from configs.engines import EmulatedLlm as EmulatedLlmSettings
+from deployments.contracts.dialogue import GenerationRequest, TokenGroup
+
+_GROUP_S = 0.020
+"""Tokens of at least this long together go out as one group (`contracts.dialogue.TokenGroup`)."""
+
+
+class EmulatedLlm:
+    """An `LlmEngine` that ignores what it is asked; each `generate` sleeps in its own thread."""
+
+    def __init__(self, settings: EmulatedLlmSettings) -> None:
+        self._first_token_s = settings.first_token_ms / 1000
+        self._token_s = 1 / settings.tokens_per_s
+        self._group = max(1, math.ceil(_GROUP_S * settings.tokens_per_s))
+        self._tokens = settings.text.split()
+
+    def generate(self, request: GenerationRequest) -> Iterator[TokenGroup]:
+        """The first token alone, then groups of ≥ 20 ms; `engine_ms` is the time measured inside this generator."""
+        tokens = self._tokens[: max(1, request.max_tokens)]
+        began_s = entered_s = time.perf_counter()
+        sent = 0
+        while sent < len(tokens):
+            upto = min(len(tokens), sent + self._group) if sent else 1
+            due_s = began_s + self._first_token_s + (upto - 1) * self._token_s
+            time.sleep(max(0.0, due_s - time.perf_counter()))
+            last = upto == len(tokens)
+            text = " ".join(tokens[sent:upto]) + ("" if last else " ")
+            yield TokenGroup(text, upto - sent, last, (time.perf_counter() - entered_s) * 1000)
+            entered_s = time.perf_counter()
+            sent = upto

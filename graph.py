@@ -1,0 +1,129 @@
+"""The roof: what is connected to what. One builder per application of `serve_config.yaml`.
+
+    speech     vad, asr, tts                    each model a deployment of its own
+    llm        llm
+    knowledge  knowledge ─▶ embedder, reranker
+    voice      call_host                        /v1/calls: hosts the call sessions
+    api        api                              /: pages, health, documents
+    lake       committer                        spool → Delta tables
+
+Applications find each other by name (`deployments.clients`), so that a new voice does not end calls and a new prompt
+does not reload weights. What differs between a laptop and a cluster is the profile, never this file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ray import serve
+from ray.serve import Application
+from ray.serve.config import RequestRouterConfig
+from ray.serve.handle import DeploymentHandle
+
+from analytics.committer import Committer
+from analytics.spool import Spool
+from configs.engines import TtsSettings
+from configs.settings import AppArgs, DeploymentOptions, Profile, load_profile
+from deployments.asr import Asr
+from deployments.clients import EmbedderClient, RerankerClient
+from deployments.embedder import Embedder
+from deployments.knowledge import Knowledge
+from deployments.llm import Llm
+from deployments.reranker import Reranker
+from deployments.tts import Tts
+from deployments.vad import Vad
+from kb_pipeline.ingest import ingest_document, ingest_folder
+from serve_app.api_host import ApiHost
+from serve_app.calls import CallHost
+
+KEEP_UTTERANCE_WITH_REPLICA = RequestRouterConfig(
+    request_router_class="ray.serve.experimental.consistent_hash_router:ConsistentHashRouter"  # type: ignore[arg-type]
+)
+"""By `session_id`, the utterance: its state is in one replica of the recogniser."""
+
+
+def _deployment(name: str, of: type, options: DeploymentOptions, **more: Any) -> serve.Deployment:
+    made: serve.Deployment = serve.deployment(of, name=name)  # type: ignore[assignment]  # its overloads miss this form
+    return made.options(**options.for_serve(), **more)
+
+
+class _TtsBeside(Tts):
+    """Serve deploys what an ingress is bound to; so one model of the application holds the others' handles."""
+
+    def __init__(self, settings: TtsSettings, *beside: DeploymentHandle) -> None:
+        super().__init__(settings)
+        self.beside = beside
+
+
+def build_speech(args: AppArgs) -> Application:
+    """Ears and voice."""
+    profile = load_profile(args.profile)
+    engines, options = profile.engines, profile.deployments
+    vad = _deployment("vad", Vad, options.vad).bind(engines.vad)
+    asr = _deployment("asr", Asr, options.asr, request_router_config=KEEP_UTTERANCE_WITH_REPLICA).bind(engines.asr)
+    return _deployment("tts", _TtsBeside, options.tts).bind(engines.tts, vad, asr)
+
+
+def build_llm(args: AppArgs) -> Application:
+    """The writer of answers."""
+    profile = load_profile(args.profile)
+    return _deployment("llm", Llm, profile.deployments.llm).bind(profile.engines.llm)
+
+
+class _ServedKnowledge(Knowledge):
+    """`Knowledge` over Serve handles."""
+
+    def __init__(self, profile: Profile, folder: str, embedder: DeploymentHandle, reranker: DeploymentHandle) -> None:
+        super().__init__(
+            profile.engines.index,
+            folder,
+            EmbedderClient(embedder),
+            RerankerClient(reranker),
+            profile.dialogue.candidates,
+        )
+
+
+def build_knowledge(args: AppArgs) -> Application:
+    """What is known."""
+    profile = load_profile(args.profile)
+    engines, options = profile.engines, profile.deployments
+    embedder = _deployment("embedder", Embedder, options.embedder).bind(engines.embedder)
+    reranker = _deployment("reranker", Reranker, options.reranker).bind(engines.reranker)
+    folder = str(Path(args.state_dir) / "knowledge")
+    return _deployment("knowledge", _ServedKnowledge, options.knowledge).bind(profile, folder, embedder, reranker)
+
+
+def open_spool(folder: Path) -> Spool:
+    """Where a call host writes its events."""
+    return Spool(folder)
+
+
+def build_voice(args: AppArgs) -> Application:
+    """The media plane."""
+    options = load_profile(args.profile).deployments.call_host
+    return _deployment("call_host", serve.ingress()(CallHost), options).bind(args, open_spool)
+
+
+def build_api(args: AppArgs) -> Application:
+    """The control plane."""
+    options = load_profile(args.profile).deployments.api
+    return _deployment("api", serve.ingress()(ApiHost), options).bind(args, ingest_document, ingest_folder)
+
+
+class _ServedCommitter(Committer):
+    """`Committer` with its loop on the replica's."""
+
+    async def __init__(self, spool: Path, lake: Path) -> None:  # type: ignore[misc]  # Serve awaits it
+        super().__init__(spool, lake)
+
+    async def ready(self) -> dict[str, Any]:  # type: ignore[override]
+        """For `/readyz`."""
+        return {"segments_waiting": self.status().segments_waiting, "last_error": self.status().last_error}
+
+
+def build_lake(args: AppArgs) -> Application:
+    """Events into the lakehouse; exactly one replica."""
+    state = Path(args.state_dir)
+    options = load_profile(args.profile).deployments.committer
+    return _deployment("committer", _ServedCommitter, options).bind(state / "spool", state / "lake")

@@ -1,0 +1,225 @@
+"""CallHost: the ingress of the media plane. Each replica is one process that hosts many call sessions.
+
+A session is an object here, not an actor of its own: an actor a call would cost 130 MB and up to a second of set-up
+(measured on Ray 2.60), and its audio would cross a process per frame. Models are asked through `deployments.clients`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from starlette.types import ASGIApp
+
+from configs.settings import AppArgs, load_profile
+from deployments.clients import AsrClient, KnowledgeClient, LlmClient, TtsClient, VadClient
+from deployments.contracts.call_events import CallEvent
+from deployments.contracts.errors import CallOver, NotAllowed, StageBusy
+from deployments.vad_tick import VadTicker
+from serve_app.call.record import CallRecord
+from serve_app.call.session import CallParts, CallSession
+from serve_app.call.standard_lines import StandardLines
+from serve_app.call_tokens import CallToken, CallTokens
+from serve_app.calls_http import build_calls_app
+from serve_app.dialogue.agents import Dialogue
+from serve_app.dialogue.clauses import speakable
+from serve_app.doors.webrtc import WebRtcLine, offer_host_addresses, read_offer
+from serve_app.listener import Forwarder, Listener
+from serve_app.phrasebooks import Phrasebooks
+from serve_app.tenants.gate import Gate, secret
+from serve_app.tenants.models import Lines, Tenant
+from serve_app.tenants.store import YamlTenantStore
+
+log = logging.getLogger(__name__)
+
+ENDED_KEPT = 200
+"""Ended calls whose state can still be asked for."""
+PHRASEBOOK_PERIOD_S = 5.0
+DRAIN_MARGIN_S = 1.0
+"""Of the replica's shutdown time, kept for saying that it is over."""
+
+
+class ClosableSink(Protocol):
+    """An `EventSink` that is sealed at the end."""
+
+    def append(self, event: CallEvent) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(slots=True)
+class LiveCall:
+    """A call this host owns."""
+
+    session: CallSession
+    line: WebRtcLine
+    token: CallToken
+    holding: asyncio.Task[None] | None = None
+
+
+class CallHost:
+    """One replica of the media plane."""
+
+    async def __init__(  # type: ignore[misc]  # Serve awaits it
+        self, args: AppArgs, open_sink: Callable[[Path], ClosableSink]
+    ) -> None:
+        self.profile = load_profile(args.profile)
+        state = Path(args.state_dir)
+        self.tenants = YamlTenantStore(args.tenants)
+        self.gate = Gate(secret(state / "keys", "api.token"), open_on_loopback=args.open_on_loopback)
+        longest_s = self.profile.limits.longest_call_s
+        self.tokens = CallTokens(secret(state / "keys", "calls.key"), longest_s + 3600)
+        self.forwarder = Forwarder()
+        self._sink = open_sink(state / "spool")
+        offer_host_addresses(self.profile.media)
+        self._asr, self._llm, self._tts = AsrClient(), LlmClient(), TtsClient()
+        self._knowledge = KnowledgeClient()
+        self._vad = VadTicker(VadClient().judge_batch, self.profile.vad_tick, self.profile.budgets.vad_ms)
+        self._lines = StandardLines(self._tts)
+        self._phrasebooks = Phrasebooks(self._knowledge)
+        self._calls: dict[str, LiveCall] = {}
+        self._ended: dict[str, tuple[CallToken, CallSession]] = {}
+        self._draining = False
+        self._app = build_calls_app(self)
+        self._listener = Listener(self._app, args.listener_host)
+        self.address = self._listener.address
+        await self._listener.start()
+        self._housekeeping = asyncio.create_task(self._keep_phrasebooks_fresh())
+
+    def __serve_build_asgi_app__(self) -> ASGIApp:
+        return self._app
+
+    # ------------------------------------------------------------ a call's beginning
+
+    async def open_call(self, tenant: Tenant, body: bytes) -> tuple[str, str]:
+        """Answer an offer; returns the call token and the SDP answer. Raises `BadOffer`, `StageBusy`."""
+        offer = read_offer(body)
+        if self._draining or len(self._calls) >= self.profile.limits.max_calls_per_host:
+            raise StageBusy("host_full", "this host takes no further call at the moment", "calls", 503)
+        call = uuid.uuid4().hex
+        line = WebRtcLine(self.profile.media)
+        record = CallRecord(call, tenant.id, 1, self._sink, line.send_event)
+        session = CallSession(call, tenant, self.profile, self._parts(tenant, line, record))
+        live = LiveCall(session, line, CallToken(call, tenant.id, self.address, epoch=1))
+        self._calls[call] = live  # before the first await: the place is taken
+        try:
+            answer = await line.answer(offer)
+        except BaseException:
+            del self._calls[call]
+            raise
+        live.holding = asyncio.create_task(self._hold(live))
+        return self.tokens.sign(live.token), answer
+
+    def _parts(self, tenant: Tenant, line: WebRtcLine, record: CallRecord) -> CallParts:
+        dialogue = Dialogue(tenant, self._knowledge, self._llm, self.profile.dialogue, self.profile.budgets)
+        return CallParts(
+            line=line,
+            vad=self._vad,
+            asr=self._asr,
+            tts=self._tts,
+            dialogue=dialogue,
+            lines=self._lines,
+            record=record,
+            phrasebook=lambda: self._phrasebooks.of(tenant),
+            clock=time.monotonic,
+        )
+
+    async def _hold(self, live: LiveCall) -> None:
+        """Hold one call to its end."""
+        session, line = live.session, live.line
+        started = {"tenant_name": session.tenant.name, "profile": self.profile.name, "channel": "webrtc"}
+        session.record.emit("call.started", {**started, "engines": self.profile.engines.natures()})
+        try:
+            async with asyncio.timeout(self.profile.media.connect_timeout_s), asyncio.TaskGroup() as ready:
+                ready.create_task(line.connect())
+                ready.create_task(self._prepare(session.tenant))
+        except* (TimeoutError, CallOver):
+            session.record.emit("call.ended", {"reason": "not_connected", "duration_s": 0.0, "turns": 0})
+            session.record.close()
+            await line.close()
+        else:
+            reason = await session.run()
+            log.info("call_ended", extra={"call_id": session.call, "reason": reason})
+        finally:
+            await line.close()
+            del self._calls[session.call]
+            self._ended[session.call] = (live.token, session)
+            while len(self._ended) > ENDED_KEPT:
+                del self._ended[next(iter(self._ended))]
+
+    async def _prepare(self, tenant: Tenant) -> None:
+        """What must be at hand before the first word: the phrases, and the lines that bridge failures."""
+        await self._phrasebooks.refresh(tenant)
+        for language in tenant.languages:
+            texts = [speakable(tenant.line(name, language)) for name in Lines.model_fields]  # type: ignore[arg-type]
+            await self._lines.prepare(texts, language, tenant.voices[language])
+
+    async def _keep_phrasebooks_fresh(self) -> None:
+        while True:
+            await asyncio.sleep(PHRASEBOOK_PERIOD_S)
+            for tenant in {live.session.tenant.id: live.session.tenant for live in self._calls.values()}.values():
+                await self._phrasebooks.refresh(tenant)
+
+    # ------------------------------------------------------------ a call that is there
+
+    def owns(self, token: CallToken) -> bool:
+        """Whether requests for that call are answered here."""
+        return token.owner == self.address
+
+    def session(self, token: CallToken) -> CallSession:
+        """The call, ended ones for a while included. Raises `CallOver`, `NotAllowed` for a token of an older owner."""
+        live = self._calls.get(token.call)
+        current, session = (live.token, live.session) if live else self._ended.get(token.call, (None, None))
+        if current is None or session is None:
+            raise CallOver("call_over", "this call has ended", "calls")
+        if token.epoch < current.epoch:
+            raise NotAllowed("epoch_stale", "the call has changed its owner since this token was made", "calls", 409)
+        return session
+
+    def live(self, token: CallToken) -> LiveCall:
+        """The call while it lasts. Raises `CallOver`."""
+        self.session(token)
+        if token.call not in self._calls:
+            raise CallOver("call_over", "this call has ended", "calls")
+        return self._calls[token.call]
+
+    async def hang_up(self, token: CallToken) -> None:
+        """End the call and wait until it has. Raises `CallOver` when it had ended before."""
+        live = self.live(token)
+        live.session.end("caller_hung_up")
+        await live.line.close()
+        if live.holding is not None:
+            await asyncio.wait([live.holding], timeout=5)
+
+    # ------------------------------------------------------------ the replica's own life
+
+    async def ready(self) -> dict[str, Any]:
+        """For `/readyz`."""
+        return {"calls": len(self._calls), "most_calls": self.profile.limits.max_calls_per_host}
+
+    async def check_health(self) -> None:
+        """Serve restarts the replica when this raises."""
+        if self._housekeeping.done():
+            self._housekeeping.result()
+
+    async def __del__(self) -> None:
+        """Serve calls this when the replica is to stop: live calls end first, as long as there is time."""
+        self._draining = True
+        patience_s = self.profile.deployments.call_host.graceful_shutdown_timeout_s - DRAIN_MARGIN_S
+        holding = [live.holding for live in self._calls.values() if live.holding is not None]
+        if holding:
+            _, late = await asyncio.wait(holding, timeout=max(0.0, patience_s))
+            for live in list(self._calls.values()):
+                live.session.end("host_shutdown")
+            if late:
+                await asyncio.wait(late, timeout=DRAIN_MARGIN_S)
+        self._housekeeping.cancel()
+        await self.forwarder.close()
+        await self._listener.stop()
+        self._sink.close()

@@ -1,0 +1,172 @@
+"""The HTTP side of calls: `POST /v1/calls` and everything below a call's `Location`.
+
+Served by Serve under `/v1/calls` and by each host's own listener. A request for a call that another host owns is passed
+on to it, once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from deployments.contracts.errors import BadInput, BadOffer
+from serve_app import problems
+from serve_app.call_tokens import CallToken
+from serve_app.doors.webrtc import MOST_OFFER_BYTES
+from serve_app.listener import FORWARDED
+from serve_app.tenants.models import Tenant
+
+if TYPE_CHECKING:
+    from serve_app.calls import CallHost
+
+PREFIX = "/v1/calls"
+
+
+def build_calls_app(host: CallHost) -> ASGIApp:
+    """The ASGI application of one host."""
+    routes = _Routes(host)
+    app = Starlette(
+        routes=[
+            Route(PREFIX, routes.open_call, methods=["POST"]),
+            Route(f"{PREFIX}/{{call}}", routes.one_call, methods=["GET", "PATCH", "DELETE"]),
+            Route(f"{PREFIX}/{{call}}/transcript", routes.transcript, methods=["GET"]),
+            WebSocketRoute(f"{PREFIX}/{{call}}/events", routes.events),
+        ]
+    )
+    app.router.redirect_slashes = False
+    problems.install(app)
+
+    async def full_path(scope: Scope, receive: Receive, send: Send) -> None:
+        # Serve hands over `root_path=/v1/calls`; a router that strips it would answer the bare prefix with a redirect,
+        # and a redirected POST loses its body in some clients. Here the whole path is matched instead.
+        if scope["type"] in ("http", "websocket"):
+            root, path = scope.get("root_path", ""), scope["path"]
+            path = path if path.startswith(PREFIX) else root + path
+            scope = {**scope, "root_path": "", "path": path.rstrip("/") or "/"}
+        await app(scope, receive, send)
+
+    return full_path
+
+
+class _Routes:
+    def __init__(self, host: CallHost) -> None:
+        self._host = host
+
+    async def open_call(self, request: Request) -> Response:
+        """An SDP offer → 201, the answer and the call's `Location`."""
+        _require(request, "application/sdp")
+        tenant = await self._tenant(request)
+        self._host.gate.check(request.headers.get("authorization"), tenant)
+        if "resume" in request.query_params:
+            raise BadInput("resume_unsupported", "calls cannot be resumed yet", "calls", 501)
+        token, answer = await self._host.open_call(tenant, await _body(request))
+        return Response(answer, 201, {"Location": f"{PREFIX}/{token}"}, "application/sdp")
+
+    async def one_call(self, request: Request) -> Response:
+        """State and ledger (GET), trickled candidates (PATCH), hang-up (DELETE)."""
+        token = self._host.tokens.read(request.path_params["call"])
+        body = await _body(request)
+        if (passed := await self._pass_on(token, request, body)) is not None:
+            return passed
+        if request.method == "GET":
+            return JSONResponse(self._host.session(token).snapshot())
+        if request.method == "DELETE":
+            await self._host.hang_up(token)
+            return Response(status_code=204)
+        if request.headers.get("content-type", "").startswith("application/sdp"):
+            raise BadOffer(
+                "renegotiation_unsupported", "a new offer for a running call is not answered yet", "door", 501
+            )
+        _require(request, "application/trickle-ice-sdpfrag")
+        await self._host.live(token).line.add_candidates(body.decode("utf-8", "replace"))
+        return Response(status_code=204)
+
+    async def transcript(self, request: Request) -> Response:
+        """What was said and heard so far."""
+        token = self._host.tokens.read(request.path_params["call"])
+        if (passed := await self._pass_on(token, request, b"")) is not None:
+            return passed
+        session = self._host.session(token)
+        lines = [line for event in session.record.events if (line := _transcript_line(event)) is not None]
+        return JSONResponse({"call": session.call, "tenant": session.tenant.id, "lines": lines})
+
+    async def events(self, socket: WebSocket) -> None:
+        """The call's events as they happen; inbound `caller.text`."""
+        token = self._host.tokens.read(socket.path_params["call"])
+        if not self._host.owns(token) and FORWARDED not in socket.headers:
+            await self._host.forwarder.websocket(token.owner, socket)
+            return
+        session = self._host.session(token)
+        await socket.accept()
+        queue = session.record.watch()
+        try:
+            async with asyncio.TaskGroup() as group:
+                sending = group.create_task(_send_events(socket, queue))
+                hearing = group.create_task(_hear(socket, session.on_message))
+                await asyncio.wait([sending, hearing], return_when=asyncio.FIRST_COMPLETED)
+                sending.cancel()
+                hearing.cancel()
+        finally:
+            session.record.unwatch(queue)
+
+    async def _tenant(self, request: Request) -> Tenant:
+        dialled, tenant = request.query_params.get("to"), request.query_params.get("tenant")
+        if tenant is not None:
+            return await self._host.tenants.by_id(tenant)
+        if dialled is not None:
+            return await self._host.tenants.by_number(dialled)
+        raise BadInput("tenant_missing", "say whom you call: ?to=<dialled number> or ?tenant=<id>", "calls")
+
+    async def _pass_on(self, token: CallToken, request: Request, body: bytes) -> Response | None:
+        if self._host.owns(token) or FORWARDED in request.headers:
+            return None
+        return await self._host.forwarder.request(token.owner, request, body)
+
+
+def _require(request: Request, media_type: str) -> None:
+    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if given != media_type:
+        raise BadInput("content_type_wrong", f"the body must be {media_type}, not {given or 'unnamed'}", "calls", 415)
+
+
+async def _body(request: Request) -> bytes:
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MOST_OFFER_BYTES:
+            raise BadInput("body_too_large", f"a body may have {MOST_OFFER_BYTES} bytes", "calls", 413)
+    return bytes(body)
+
+
+def _transcript_line(event: dict[str, Any]) -> dict[str, Any] | None:
+    if event["type"] == "transcript.final":
+        return {"turn": event["turn"], "speaker": "caller", "text": event["text"], "at_ms": event["at_ms"]}
+    if event["type"] == "agent.heard":
+        return {"turn": event["turn"], "speaker": "agent", "text": event["text"], "at_ms": event["at_ms"]}
+    return None
+
+
+async def _send_events(socket: WebSocket, queue: asyncio.Queue[dict[str, Any] | None]) -> None:
+    with contextlib.suppress(WebSocketDisconnect):
+        while (event := await queue.get()) is not None:
+            await socket.send_text(json.dumps(event, ensure_ascii=False))
+        await socket.close()
+
+
+async def _hear(socket: WebSocket, on_message: Any) -> None:
+    with contextlib.suppress(WebSocketDisconnect):
+        async for text in socket.iter_text():
+            try:
+                message = json.loads(text)
+            except ValueError:
+                message = None
+            on_message(message if isinstance(message, dict) else {})

@@ -1,0 +1,109 @@
+"""`dukat up`: the whole product on this machine until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from configs.settings import TENANTS
+from deployments.contracts.errors import DukatError, StageTimeout
+from serve_app.cli.stored import print_stored, wait_for_call
+from serve_app.local_cluster import LocalCluster, LocalSettings
+
+READY_TIMEOUT_S = 60.0
+LAKE_TIMEOUT_S = 20.0
+FIRST_QUESTION = TENANTS / "demo" / "question.wav"
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+def up(
+    profile: Annotated[str, typer.Option(help="Name of a profile in configs/profiles, or a file.")] = "embedded",
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port of the page and the API.", min=1, max=65535)] = 8000,
+    state_dir: Annotated[Path, typer.Option(help="Folder of everything that is written.")] = Path(".dukat"),
+    first_call: Annotated[bool, typer.Option(help="Place one real call with a spoken question.")] = False,
+    fast_path: Annotated[bool, typer.Option(help="Ray Serve's throughput mode and HAProxy.")] = True,
+) -> None:
+    """Start everything, and serve until Ctrl-C."""
+    settings = LocalSettings(state_dir.resolve(), host, port, profile, fast_path)
+    began = time.monotonic()
+
+    def progress(line: str) -> None:
+        console.print(f"[dim]{time.monotonic() - began:5.1f} s[/]  {line}")
+
+    stop = threading.Event()
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(kind, lambda *_: _interrupt(stop))
+    try:
+        with LocalCluster(settings, progress):
+            wait_ready(settings.url)
+            progress("healthy: every deployment answers, the documents are in")
+            if first_call:
+                _first_call(settings)
+            _say_where(settings)
+            _forget_interrupts(stop)
+            stop.wait()
+            console.print("stopping: live calls end first")
+    except KeyboardInterrupt:
+        console.print("stopped")
+    except DukatError as error:
+        print(f"dukat up: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+
+
+def _interrupt(stop: threading.Event) -> None:
+    stop.set()
+    raise KeyboardInterrupt
+
+
+def _forget_interrupts(stop: threading.Event) -> None:
+    """From here on a signal only sets the event: what is being stopped must not be interrupted half-way."""
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(kind, lambda *_: stop.set())
+
+
+def wait_ready(url: str) -> None:
+    """Wait until `/readyz` says so. Raises `StageTimeout` with what it said last."""
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    last = ""
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"{url}/readyz", timeout=5):
+                return
+        except urllib.error.HTTPError as error:
+            last = error.read().decode("utf-8", "replace")[:500]
+        except OSError as error:
+            last = str(error)
+        time.sleep(0.2)
+    raise StageTimeout("not_ready", f"{url}/readyz after {READY_TIMEOUT_S:g} s: {last}", "up")
+
+
+def _first_call(settings: LocalSettings) -> None:
+    from serve_app.caller.scripted import place_call
+    from serve_app.caller.show import print_report
+    from serve_app.caller.wav import read_wav
+
+    console.print("\n[bold]One call, over WebRTC, with a spoken question:[/]\n")
+    question = read_wav(FIRST_QUESTION)
+    report = asyncio.run(place_call(settings.url, "demo", [question], host_addresses=("127.0.0.1",)))
+    print_report(report, console)
+    if report.call:
+        print_stored(wait_for_call(settings.state_dir, report.call, LAKE_TIMEOUT_S), settings.state_dir, console)
+
+
+def _say_where(settings: LocalSettings) -> None:
+    console.print(f"\nThe page is at [bold]{settings.url}/[/]  (press Ctrl-C to stop)")
+    if not settings.on_loopback:
+        token = settings.state_dir / "keys" / "api.token"
+        console.print(f"Listening beyond this machine: callers need the token in {token}")

@@ -1,0 +1,266 @@
+"""The WebRTC door: an SDP offer becomes a `CallPort`.
+
+aiortc does ICE, DTLS, SRTP and SDP; the audio path is ours: packets are decoded on the loop as they arrive (aiortc
+holds them 80 ms and hops through a thread per call), and the reply is handed over as ready Opus packets. For that,
+private attributes of aiortc 1.16.0 are used; the version is pinned, and `tests/serve_app/doors/test_webrtc.py` names
+them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from fractions import Fraction
+from typing import Any
+
+import aioice.ice
+import av
+from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSessionDescription
+from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+from aiortc.rtcrtpreceiver import RTCRtpReceiver, StreamStatistics
+from aiortc.rtp import RtpPacket
+from aiortc.sdp import SessionDescription, candidate_from_sdp
+
+from configs.settings import Media
+from deployments.contracts.audio import FRAME_MS, SILENT_FRAME, HeardAudio
+from deployments.contracts.errors import BadOffer, CallOver
+from serve_app.media.opus import RTP_CLOCK_HZ, RTP_TICKS_PER_FRAME, OpusEncoder
+from serve_app.media.packet_order import Packet
+from serve_app.media.receiver import Receiver
+
+log = logging.getLogger(__name__)
+
+MOST_OFFER_BYTES = 64 * 1024
+MOST_MESSAGE_BYTES = 16 * 1024
+WAITING_FRAMES = 100
+"""Two seconds; a session that falls further behind loses audio, counted in `overrun`."""
+
+
+def offer_host_addresses(media: Media) -> None:
+    """Make ICE gather the configured addresses. aioice itself never gathers loopback."""
+    found = aioice.ice.get_host_addresses
+
+    def addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:
+        wanted = list(media.host_addresses) or list(found(use_ipv4, use_ipv6))
+        return [*wanted, "127.0.0.1"] if media.loopback and "127.0.0.1" not in wanted else wanted
+
+    aioice.ice.get_host_addresses = addresses
+
+
+def read_offer(body: bytes) -> str:
+    """Check an offer before anything is built for it. Raises `BadOffer`."""
+    if len(body) > MOST_OFFER_BYTES:
+        raise BadOffer("offer_too_large", f"an offer may have {MOST_OFFER_BYTES} bytes", "door", 413)
+    try:
+        text = body.decode("utf-8")
+        description = SessionDescription.parse(text)
+        media = list(description.media)
+    except Exception as error:  # aiortc's parser raises whatever its first surprise is
+        raise BadOffer("offer_unreadable", f"the body is not an SDP offer ({type(error).__name__})", "door") from error
+    if not text.startswith("v=") or not media:
+        raise BadOffer("offer_unreadable", "the body is not an SDP offer", "door")
+    audio = [section for section in media if section.kind == "audio" and section.port != 0]
+    if not audio:
+        raise BadOffer("offer_without_audio", "the offer has no audio section", "door")
+    if not any(codec.mimeType.lower() == "audio/opus" for section in audio for codec in section.rtp.codecs):
+        raise BadOffer("offer_without_opus", "the offer's audio section has no Opus", "door")
+    if any(section.profile != "UDP/TLS/RTP/SAVPF" for section in audio):
+        raise BadOffer("offer_profile_unsupported", "only WebRTC offers (UDP/TLS/RTP/SAVPF) are answered", "door", 415)
+    if any(section.ice is None or section.ice.usernameFragment is None or section.dtls is None for section in audio):
+        raise BadOffer("offer_incomplete", "the offer lacks ICE credentials or a DTLS fingerprint", "door")
+    return text
+
+
+class ReplyTrack(MediaStreamTrack):
+    """What the caller hears: asks for a frame each 20 ms and hands it over as a ready Opus packet."""
+
+    kind = "audio"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.source: Callable[[], bytes] = lambda: SILENT_FRAME
+        self._encoder = OpusEncoder()
+        self._due: float | None = None
+        self._ticks = 0
+
+    async def recv(self) -> av.Packet:
+        """The next packet, when it is due."""
+        if self.readyState != "live":
+            raise MediaStreamError
+        now = time.monotonic()
+        if self._due is None or now - self._due > 0.2:  # a stalled loop is not caught up with in a burst
+            self._due = now
+        if self._due > now:
+            await asyncio.sleep(self._due - now)
+        self._due += FRAME_MS / 1000
+        packet = av.Packet(self._encoder.encode(self.source()))
+        packet.pts = self._ticks
+        packet.time_base = Fraction(1, RTP_CLOCK_HZ)
+        self._ticks += RTP_TICKS_PER_FRAME
+        return packet
+
+
+class WebRtcLine:
+    """A `CallPort` over one RTCPeerConnection."""
+
+    def __init__(self, media: Media) -> None:
+        servers = [RTCIceServer(urls=url) for url in media.stun_urls]
+        self._peer = RTCPeerConnection(RTCConfiguration(iceServers=servers))
+        self._track = ReplyTrack()
+        self._receiver = Receiver()
+        self._heard: asyncio.Queue[HeardAudio | None] = asyncio.Queue(WAITING_FRAMES)
+        self._channel: Any = None
+        self._unsent: deque[str] = deque(maxlen=256)
+        self._handler: Callable[[dict[str, object]], None] = lambda message: None
+        self._closed = False
+        self.connected = asyncio.Event()
+        self.gone = asyncio.Event()
+        self.overrun = 0
+        self._peer.on("datachannel", self._on_channel)
+        self._peer.on("connectionstatechange", self._on_state)
+
+    @property
+    def receiver(self) -> Receiver:
+        """Counters of the incoming stream."""
+        return self._receiver
+
+    async def answer(self, offer: str) -> str:
+        """Accept the offer; returns the SDP answer with all candidates. Raises `BadOffer`."""
+        try:
+            await self._peer.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+            for transceiver in self._peer.getTransceivers():
+                if transceiver.kind == "audio":
+                    transceiver.sender.replaceTrack(self._track)
+                    transceiver.direction = "sendrecv"
+                    self._take_packets(transceiver.receiver)
+                else:
+                    transceiver.direction = "inactive"
+            await self._peer.setLocalDescription(await self._peer.createAnswer())
+        except Exception as error:  # aiortc raises ValueError, InvalidStateError, AttributeError … for odd offers
+            await self.close()
+            log.info("offer_refused", exc_info=error)
+            raise BadOffer("offer_unusable", f"no answer can be given to this offer: {error}", "door") from error
+        return str(self._peer.localDescription.sdp)
+
+    async def connect(self) -> None:
+        """Wait until media can flow. Raises `CallOver` when the line is closed before."""
+        waits = [asyncio.create_task(self.connected.wait()), asyncio.create_task(self.gone.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        if not self.connected.is_set():
+            raise CallOver("not_connected", "the line was closed before media could flow", "door")
+
+    async def add_candidates(self, fragment: str) -> None:
+        """Trickle ICE (RFC 8840): an SDP fragment with `a=mid` and `a=candidate` lines. Raises `BadOffer`."""
+        mid = None
+        try:
+            for line in fragment.splitlines():
+                if line.startswith("a=mid:"):
+                    mid = line[6:].strip()
+                elif line.startswith("a=candidate:"):
+                    candidate = candidate_from_sdp(line[len("a=candidate:") :])
+                    candidate.sdpMid = mid if mid is not None else "0"
+                    await self._peer.addIceCandidate(candidate)
+        except Exception as error:  # candidate_from_sdp asserts and indexes its way through
+            raise BadOffer(
+                "candidate_unreadable", "the body has an ICE candidate that cannot be read", "door"
+            ) from error
+
+    def _take_packets(self, receiver: RTCRtpReceiver) -> None:
+        statistics: dict[int, StreamStatistics] = getattr(receiver, "_RTCRtpReceiver__remote_streams")  # noqa: B009
+
+        async def handle(packet: RtpPacket, arrival_time_ms: int) -> None:
+            # An exception here would close the DTLS transport, and with it the call.
+            try:
+                if packet.ssrc not in statistics:
+                    if len(statistics) >= 8:
+                        return
+                    statistics[packet.ssrc] = StreamStatistics(RTP_CLOCK_HZ)
+                statistics[packet.ssrc].add(packet)
+                self._on_packet(Packet(packet.sequence_number, packet.timestamp, packet.payload))
+            except Exception:
+                log.exception("packet_failed")
+
+        receiver._handle_rtp_packet = handle  # type: ignore[method-assign]
+
+    def _on_packet(self, packet: Packet) -> None:
+        pcm = self._receiver.push(packet) if packet.payload else b""
+        if not pcm:
+            return
+        if self._heard.full():
+            self.overrun += 1
+            return
+        self._heard.put_nowait(HeardAudio(pcm, time.monotonic()))
+
+    async def frames(self) -> AsyncIterator[HeardAudio]:
+        """What the caller says, until the line closes."""
+        while (audio := await self._heard.get()) is not None:
+            yield audio
+
+    def play_from(self, source: Callable[[], bytes]) -> None:
+        """Ask `source` for each frame from now on."""
+        self._track.source = source
+
+    def clear(self) -> None:
+        """RTP has no remote buffer that could be cleared."""
+
+    def send_event(self, event: dict[str, object]) -> None:
+        """Send an event on the data channel; until the caller's client has opened it the newest 256 are kept."""
+        text = json.dumps(event, ensure_ascii=False)
+        if self._channel is None:
+            self._unsent.append(text)
+        elif self._channel.readyState == "open":
+            self._channel.send(text)
+
+    def on_message(self, handler: Callable[[dict[str, object]], None]) -> None:
+        """Hand each message of the data channel to `handler`."""
+        self._handler = handler
+
+    def _on_channel(self, channel: Any) -> None:
+        if channel.label != "events":
+            return
+        self._channel = channel
+        channel.on("message", self._on_raw_message)
+        while self._unsent:
+            channel.send(self._unsent.popleft())
+
+    def _on_raw_message(self, raw: object) -> None:
+        message: object = None
+        if isinstance(raw, str) and len(raw) <= MOST_MESSAGE_BYTES:
+            with contextlib.suppress(ValueError):
+                message = json.loads(raw)
+        if isinstance(message, dict):
+            self._handler(message)
+        else:
+            detail = f"a message is a JSON object of at most {MOST_MESSAGE_BYTES} characters"
+            self.send_event({"type": "error", "code": "message_unreadable", "detail": detail})
+
+    async def _on_state(self) -> None:
+        state = self._peer.connectionState
+        if state == "connected":
+            self.connected.set()
+        elif state in ("failed", "closed"):
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        if not self.gone.is_set():
+            self.gone.set()
+            if self._heard.full():
+                self._heard.get_nowait()
+            self._heard.put_nowait(None)
+
+    async def close(self) -> None:
+        """End the line; safe to call twice."""
+        self._hang_up()
+        if not self._closed:
+            self._closed = True
+            self._track.stop()
+            await self._peer.close()

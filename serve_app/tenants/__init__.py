@@ -1,0 +1,1 @@
+"""Whose call it is: what a tenant is made of, and where tenants are looked up."""
