@@ -113,5 +113,7 @@ def _make_durable(table_path: Path, version: int) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-    for folder in {file.parent for file in files} | {log.parent, table_path}:
+    # A partition's folders may be new: their names stand in the folders above.
+    above = {folder for file in files for folder in file.parents if folder.is_relative_to(table_path)}
+    for folder in above | {log.parent, table_path}:
         sync_folder(folder)

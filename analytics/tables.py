@@ -1,7 +1,7 @@
 """The lakehouse's tables: names, schemas and where they lie. `call_events` holds every stored fact of every call.
 
-Partitioned by `date` only (UTC day of the event): files are compacted within a partition, and one per tenant and day
-would leave thousands of small ones. The tenant is a column.
+Partitioned by `date` (UTC day of the event) and `tenant_id`: reports, retention and erasure work on one tenant's days.
+Compaction joins files within a partition only, so many small tenants leave a file each a day.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from deployments.contracts.call_events import CallEvent
 
 STAGE = "lake"
 CALL_EVENTS = "call_events"
-PARTITION_BY = ("date",)
+PARTITION_BY = ("date", "tenant_id")
 
 EVENTS_SCHEMA = pa.schema(
     [

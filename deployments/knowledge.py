@@ -32,7 +32,7 @@ MOST_CHUNKS = 5_000
 MOST_CHUNK_CHARS = 16_000
 MOST_NAME_CHARS = 500
 """Of a title, a source or a heading."""
-_TEXTS_AT_ONCE = 32
+_TEXTS_AT_ONCE = 16
 """Embedded together when a document comes in; between two batches the questions of live calls have their turn."""
 
 _log = logging.getLogger(__name__)

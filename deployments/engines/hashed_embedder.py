@@ -21,8 +21,8 @@ from deployments.engines.words import words
 
 _SHORTEST, _LONGEST = 3, 5
 """Characters of an n-gram; a word stands between two marks, so that its beginning and end count."""
-_WHOLE_WORD = 2.0
-"""Weight of a word itself beside that of all its n-grams together (1.0): equal words matter more than similar ones."""
+_WHOLE_WORD = 1.0
+"""Weight of a word itself beside that of all its n-grams together (1.0): equal words stay nearer than similar ones."""
 
 
 class HashedEmbedder:

@@ -108,7 +108,8 @@ class LocalIndex:
         if language is not None and np.any(found & (joined.languages == language)):
             found &= joined.languages == language
         rows = np.flatnonzero(found)
-        fused = _reciprocal_ranks(cosines[rows]) + _reciprocal_ranks(sparse[rows]) * (sparse[rows] > 0)
+        near, shared = cosines[rows], sparse[rows]
+        fused = _reciprocal_ranks(near) * (near >= _LEAST_COSINE) + _reciprocal_ranks(shared) * (shared > 0)
         best = np.argsort(-fused, kind="stable")[:limit]
         return [(joined.chunks[rows[place]], float(fused[place])) for place in best]
 
@@ -137,6 +138,8 @@ class LocalIndex:
 
 
 def _piece(document: Document, chunks: Sequence[Chunk], embeddings: Sequence[Embedding]) -> _Piece:
+    if len(chunks) != len(embeddings):
+        raise ValueError(f"{len(chunks)} chunks with {len(embeddings)} embeddings")
     sparse = [(term, row, count) for row, vector in enumerate(embeddings) for term, count in vector.sparse.items()]
     return _Piece(
         document,

@@ -22,7 +22,11 @@ class TurnReport:
     """What the caller heard of the answer, by the server's count."""
     heard_complete: bool
     ear_ms: float | None
-    """From sending the last voiced packet to the arrival of the first packet of sound after it (a filler counts)."""
+    """From sending the last voiced packet to the arrival of the first packet of sound after it (a filler counts).
+
+    Opus carries the last 6.5 ms of a voice in the packet after its own: a server that counts from the last loud packet
+    it hears may count 20 ms less.
+    """
     spoken_over: bool
     """The agent sounded while the caller spoke; expected of an interruption, a fault of turn-taking otherwise."""
     ledger: dict[str, Any] | None

@@ -38,7 +38,7 @@ def test_a_segment_becomes_rows_with_their_day(tmp_path: Path) -> None:
         }
     ]
     table = DeltaTable(call_events_path(tmp_path))
-    assert table.metadata().partition_columns == ["date"]
+    assert table.metadata().partition_columns == ["date", "tenant_id"]
 
 
 def test_a_segment_committed_again_adds_nothing(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_the_commit_is_on_the_disk_before_the_segment_may_go(tmp_path: Path, mon
     monkeypatch.setattr(os, "fsync", watched_fsync)
     commit_segment(table, "spool-a", 1, [event(1)])
 
-    data_files = {str(path) for path in table.glob("date=*/*.parquet")}
+    data_files = {str(path) for path in table.rglob("date=*/*/*.parquet")}
     assert data_files
     assert data_files | {str(table / "_delta_log" / f"{1:020d}.json"), str(table / "_delta_log")} <= synced
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from configs.engines import HashedEmbedder as EmbedderSettings
 from configs.engines import LocalIndex as Settings
 from deployments.contracts.errors import BadInput
-from deployments.contracts.knowledge import Chunk, Document
+from deployments.contracts.knowledge import Chunk, Document, Embedding
 from deployments.engines.hashed_embedder import HashedEmbedder
 from deployments.engines.local_index import LocalIndex
 from deployments.loading import load
@@ -55,9 +56,18 @@ def test_no_more_than_the_limit_is_found(index: LocalIndex) -> None:
 
 
 def test_rare_words_count_more_than_common_ones(index: LocalIndex) -> None:
-    put(index, "demo", "all", [*(f"bill {word}" for word in "one two three four five six".split()), "refund slip"])
+    put(index, "demo", "all", [*(f"bill number {number}" for number in range(6)), "refund slip"])
 
-    assert find(index, "demo", "bill refund")[0] == "refund slip"
+    (asked,) = EMBEDDER.embed(["bill refund"])
+    only_terms = Embedding(np.zeros_like(asked.dense), asked.sparse)
+
+    assert index.search("demo", only_terms, 20, None)[0][0].text == "refund slip"
+
+
+def test_a_misspelt_word_is_found_by_its_parts(index: LocalIndex) -> None:
+    put(index, "demo", "all", ["installment plan", "water leak", "friday noon"])
+
+    assert find(index, "demo", "instalments")[0] == "installment plan"
 
 
 @settings(max_examples=60, deadline=None)
