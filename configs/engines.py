@@ -49,7 +49,7 @@ class PocketSphinxAsr(EngineSettings):
 class EmulatedAsr(EngineSettings):
     """Hears words at a steady rate, and needs `final_ms` for the final transcript."""
 
-    engine: ClassVar[str] = "deployments.engines.emulated:EmulatedAsr"
+    engine: ClassVar[str] = "deployments.engines.emulated_asr:EmulatedAsr"
     nature: ClassVar[Literal["embedded", "emulated", "model"]] = "emulated"
     kind: Literal["emulated"] = "emulated"
     final_ms: float = Field(default=80, ge=0)

@@ -140,14 +140,14 @@ class LocalIndex:
 def _piece(document: Document, chunks: Sequence[Chunk], embeddings: Sequence[Embedding]) -> _Piece:
     if len(chunks) != len(embeddings):
         raise ValueError(f"{len(chunks)} chunks with {len(embeddings)} embeddings")
-    sparse = [(term, row, count) for row, vector in enumerate(embeddings) for term, count in vector.sparse.items()]
+    vectors = [embedding.sparse for embedding in embeddings]
     return _Piece(
         document,
         tuple(chunks),
         np.array([embedding.dense for embedding in embeddings], np.float32).reshape(len(chunks), -1),
-        np.array([term for term, _, _ in sparse], np.int64),
-        np.array([row for _, row, _ in sparse], np.int64),
-        np.array([count for _, _, count in sparse], np.float32),
+        np.fromiter((term for vector in vectors for term in vector), np.int64),
+        np.repeat(np.arange(len(vectors)), [len(vector) for vector in vectors]),
+        np.fromiter((count for vector in vectors for count in vector.values()), np.float32),
     )
 
 

@@ -27,9 +27,9 @@ _SILENT_WORDS = """
     every such only like want need wish tell know say said let give get got getting help find ask asking question
     whats wanna gonna sorry
     ما ماهي ماهو ماذا متي كيف كم اين هل من في علي الي عن مع هو هي هم ان انا نحن انت انتم او ثم قد لا لم لن ليس هذا هذه
-    ذلك تلك التي الذي الذين اذا لو كل اي ايه كان يكون تكون اكون اريد نريد ابغي ابغا ابي بدي عايز ممكن يمكن يمكنني يمكنك استطيع
-    اقدر تقدر لي لك لكم لديكم لدي عندكم عندي سمحت فضلك شو وش ايش ليش لماذا هنا هناك وين فين بعد قبل عند بين حتي يجب
-    علينا عليكم منكم وهل ومتي وكيف وكم واين وما وماذا اخبرني احتاج نعم شكرا مرحبا السلام عليكم"""
+    ذلك تلك التي الذي الذين اذا لو كل اي ايه كان يكون تكون اكون اريد نريد ابغي ابغا ابي بدي عايز ممكن يمكن يمكنني
+    يمكنك استطيع اقدر تقدر لي لك لكم لديكم لدي عندكم عندي سمحت فضلك شو وش ايش ليش لماذا هنا هناك وين فين بعد قبل عند بين
+    حتي يجب علينا عليكم منكم وهل ومتي وكيف وكم واين وما وماذا اخبرني احتاج نعم شكرا مرحبا السلام عليكم"""
 _WEAK_WORDS = """
     time times day days today tomorrow now much many long new old good best more most other one way thing things make
     take go going went come use work people person happen happens someone anyone something anything still again ever out

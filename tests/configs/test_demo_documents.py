@@ -30,7 +30,8 @@ async def knowledge(tmp_path: Path) -> AsyncIterator[Knowledge]:
         LocalIndex(), str(tmp_path), Embedder(HashedEmbedder()), Reranker(LexicalReranker()), candidates=20
     )
     results = await ingest_folder(made, "demo", FOLDER)
-    assert all(result.ok for result in results), results
+    # Sounds may lie beside the documents; they are reported as such, and are not looked at here.
+    assert [result for result in results if result.file.endswith(".md") and not result.ok] == []
     yield made
 
 

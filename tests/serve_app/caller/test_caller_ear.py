@@ -5,7 +5,7 @@ import pytest
 
 from serve_app.caller.ear import Ear, Tape, stereo
 from serve_app.caller.speech import prepare, silent_packet
-from tests.fakes.answering_machine import tone
+from tests.fakes.tones import tone
 
 LOUD = prepare(tone(1.0).tobytes()).packets
 

@@ -12,7 +12,8 @@ from aiortc.rtp import RtcpReceiverInfo
 from deployments.contracts.errors import BadInput, CallOver, DukatError, StageBusy, StageFailed, StageTimeout
 from serve_app.caller.line import CallerLine
 from serve_app.caller.speech import prepare
-from tests.fakes.answering_machine import LOOPBACK, AnsweringMachine, problem, tone, until
+from tests.fakes.answering_machine import LOOPBACK, AnsweringMachine, problem, until
+from tests.fakes.tones import tone
 
 SPEECH = prepare(tone(0.5).tobytes())
 

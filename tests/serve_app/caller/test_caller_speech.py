@@ -7,7 +7,7 @@ from deployments.contracts.audio import FRAME_BYTES, FRAME_SAMPLES
 from deployments.contracts.errors import BadAudio
 from serve_app.caller.ear import Ear, Tape
 from serve_app.caller.speech import TAIL_FRAMES, prepare
-from tests.fakes.answering_machine import tone
+from tests.fakes.tones import tone
 
 SILENCE = bytes(FRAME_BYTES)
 

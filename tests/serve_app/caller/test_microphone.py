@@ -9,7 +9,7 @@ from deployments.contracts.errors import CallOver
 from serve_app.caller.ear import Tape
 from serve_app.caller.microphone import FRAME_TICKS, Microphone
 from serve_app.caller.speech import TAIL_FRAMES, prepare, silent_packet
-from tests.fakes.answering_machine import tone
+from tests.fakes.tones import tone
 
 SPEECH = prepare(bytes(640) + tone(0.04).tobytes() + bytes(640))
 
@@ -27,7 +27,7 @@ async def test_silence_then_the_speech_in_order_then_silence() -> None:
     assert bytes(before) == silent_packet() == bytes(packets[-1])
     assert tuple(bytes(packet) for packet in packets[:-1]) == SPEECH.packets
     assert [packet.pts for packet in packets] == [FRAME_TICKS * n for n in range(1, len(packets) + 1)]
-    assert 0 < said.result().last_voiced_s - said.result().first_voiced_s
+    assert said.result().last_voiced_s - said.result().first_voiced_s > 0
 
 
 async def test_it_is_said_when_the_last_voiced_packet_has_left() -> None:

@@ -10,7 +10,8 @@ from deployments.contracts.errors import BadAudio, NotAllowed
 from serve_app.caller.report import CallReport
 from serve_app.caller.scripted import place_call
 from serve_app.caller.speech import prepare
-from tests.fakes.answering_machine import LOOPBACK, SOURCE, AnsweringMachine, problem, tone, until
+from tests.fakes.answering_machine import LOOPBACK, SOURCE, AnsweringMachine, problem, until
+from tests.fakes.tones import tone
 
 QUESTION = prepare(tone(0.5).tobytes() + bytes(3200))
 
