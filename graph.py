@@ -8,7 +8,8 @@
     lake       committer                        spool → Delta tables
 
 Applications find each other by name (`deployments.clients`), so that a new voice does not end calls and a new prompt
-does not reload weights. What differs between a laptop and a cluster is the profile, never this file.
+does not reload weights. What differs between a laptop and a cluster is the profile, never this file. No
+deployment's class is defined here: a replica imports the module of its class, and should not have to import everything.
 """
 
 from __future__ import annotations
@@ -19,16 +20,13 @@ from typing import Any
 from ray import serve
 from ray.serve import Application
 from ray.serve.config import RequestRouterConfig
-from ray.serve.handle import DeploymentHandle
 
-from analytics.committer import Committer
+from analytics.committer_server import CommitterServer
 from analytics.spool import Spool
-from configs.engines import TtsSettings
-from configs.settings import AppArgs, DeploymentOptions, Profile, load_profile
+from configs.settings import AppArgs, DeploymentOptions, load_profile
 from deployments.asr import Asr
-from deployments.clients import EmbedderClient, RerankerClient
 from deployments.embedder import Embedder
-from deployments.knowledge import Knowledge
+from deployments.knowledge_server import KnowledgeServer
 from deployments.llm import Llm
 from deployments.reranker import Reranker
 from deployments.tts import Tts
@@ -48,40 +46,20 @@ def _deployment(name: str, of: type, options: DeploymentOptions, **more: Any) ->
     return made.options(**options.for_serve(), **more)
 
 
-class _TtsBeside(Tts):
-    """Serve deploys what an ingress is bound to; so one model of the application holds the others' handles."""
-
-    def __init__(self, settings: TtsSettings, *beside: DeploymentHandle) -> None:
-        super().__init__(settings)
-        self.beside = beside
-
-
 def build_speech(args: AppArgs) -> Application:
     """Ears and voice."""
     profile = load_profile(args.profile)
     engines, options = profile.engines, profile.deployments
     vad = _deployment("vad", Vad, options.vad).bind(engines.vad)
     asr = _deployment("asr", Asr, options.asr, request_router_config=KEEP_UTTERANCE_WITH_REPLICA).bind(engines.asr)
-    return _deployment("tts", _TtsBeside, options.tts).bind(engines.tts, vad, asr)
+    # Serve deploys what an ingress is bound to; so one model of the application is given the others' handles.
+    return _deployment("tts", Tts, options.tts).bind(engines.tts, vad, asr)
 
 
 def build_llm(args: AppArgs) -> Application:
     """The writer of answers."""
     profile = load_profile(args.profile)
     return _deployment("llm", Llm, profile.deployments.llm).bind(profile.engines.llm)
-
-
-class _ServedKnowledge(Knowledge):
-    """`Knowledge` over Serve handles."""
-
-    def __init__(self, profile: Profile, folder: str, embedder: DeploymentHandle, reranker: DeploymentHandle) -> None:
-        super().__init__(
-            profile.engines.index,
-            folder,
-            EmbedderClient(embedder),
-            RerankerClient(reranker),
-            profile.dialogue.candidates,
-        )
 
 
 def build_knowledge(args: AppArgs) -> Application:
@@ -91,18 +69,13 @@ def build_knowledge(args: AppArgs) -> Application:
     embedder = _deployment("embedder", Embedder, options.embedder).bind(engines.embedder)
     reranker = _deployment("reranker", Reranker, options.reranker).bind(engines.reranker)
     folder = str(Path(args.state_dir) / "knowledge")
-    return _deployment("knowledge", _ServedKnowledge, options.knowledge).bind(profile, folder, embedder, reranker)
-
-
-def open_spool(folder: Path) -> Spool:
-    """Where a call host writes its events."""
-    return Spool(folder)
+    return _deployment("knowledge", KnowledgeServer, options.knowledge).bind(profile, folder, embedder, reranker)
 
 
 def build_voice(args: AppArgs) -> Application:
     """The media plane."""
     options = load_profile(args.profile).deployments.call_host
-    return _deployment("call_host", serve.ingress()(CallHost), options).bind(args, open_spool)
+    return _deployment("call_host", serve.ingress()(CallHost), options).bind(args, Spool)
 
 
 def build_api(args: AppArgs) -> Application:
@@ -111,19 +84,8 @@ def build_api(args: AppArgs) -> Application:
     return _deployment("api", serve.ingress()(ApiHost), options).bind(args, ingest_document, ingest_folder)
 
 
-class _ServedCommitter(Committer):
-    """`Committer` with its loop on the replica's."""
-
-    async def __init__(self, spool: Path, lake: Path) -> None:  # type: ignore[misc]  # Serve awaits it
-        super().__init__(spool, lake)
-
-    async def ready(self) -> dict[str, Any]:  # type: ignore[override]
-        """For `/readyz`."""
-        return {"segments_waiting": self.status().segments_waiting, "last_error": self.status().last_error}
-
-
 def build_lake(args: AppArgs) -> Application:
     """Events into the lakehouse; exactly one replica."""
     state = Path(args.state_dir)
     options = load_profile(args.profile).deployments.committer
-    return _deployment("committer", _ServedCommitter, options).bind(state / "spool", state / "lake")
+    return _deployment("committer", CommitterServer, options).bind(state / "spool", state / "lake")

@@ -16,7 +16,8 @@ class BadSettingsFile(ValueError):
 class Strict(BaseModel):
     """Frozen settings; keys it does not know are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Defaults are checked too, since some are changed by their check; no figure may be infinite or no number.
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
 S = TypeVar("S", bound=Strict)
@@ -32,10 +33,24 @@ def parse(settings: type[S], values: Any, where: str) -> S:
     except ValidationError as error:
         lines = []
         for problem in error.errors():
-            path = ".".join(str(part) for part in problem["loc"]) or "(whole file)"
+            path = ".".join(_as_written(problem["loc"], values)) or "(whole file)"
             text = "unknown key" if problem["type"] == "extra_forbidden" else problem["msg"]
             lines.append(f"{where}: {path}: {text}")
         raise BadSettingsFile("\n".join(lines)) from error
+
+
+def _as_written(place: tuple[int | str, ...], values: Any) -> list[str]:
+    """The path without the names of union members, which pydantic puts in and no file has."""
+    keys = []
+    for number, part in enumerate(place):
+        inside = values.get(part) if isinstance(values, dict) and part in values else None
+        if isinstance(values, list) and isinstance(part, int):
+            inside = values[part]
+        elif isinstance(values, dict) and part not in values and number < len(place) - 1:
+            continue
+        keys.append(str(part))
+        values = inside
+    return keys
 
 
 def read_yaml(settings: type[S], path: Path) -> S:

@@ -55,7 +55,8 @@ def handle_to(deployment: str) -> DeploymentHandle:
 def translate(error: BaseException, stage: str) -> DukatError:
     """Ray's error as ours."""
     cause = getattr(error, "cause", None)
-    for ours in (error, cause, getattr(error, "__cause__", None)):
+    # The cause first: Ray raises a cross of its own error and ours, whose text is the remote stack.
+    for ours in (cause, error, getattr(error, "__cause__", None)):
         if isinstance(ours, DukatError):
             return ours
     if isinstance(error, BackPressureError):

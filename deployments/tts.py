@@ -24,7 +24,8 @@ _THREADS = 32
 class Tts:
     """Holds one engine, warm."""
 
-    def __init__(self, engine_settings: TtsSettings) -> None:
+    def __init__(self, engine_settings: TtsSettings, *beside: object) -> None:
+        """`beside` holds the other deployments of the application, which nobody here calls."""
         self._settings = engine_settings
         self._engine = load(engine_settings)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="tts")

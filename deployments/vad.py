@@ -1,4 +1,4 @@
-"""Voice activity (M1). In: the shares of several calls, each its next complete windows and its state. Out: a verdict each.
+"""Voice activity (M1). In: the shares of several calls, each its next windows and its state. Out: a verdict each.
 
 Stateless: calls hold the state. Window i of every share is judged in one batch.
 """

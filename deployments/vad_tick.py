@@ -2,7 +2,8 @@
 
 A Serve call costs about 1 ms of CPU; one a window and call would need 2.6 cores for 100 calls, one a tick 0.43
 (ARCHITECTURE.md, "Measured on Ray 2.60"). A tick leaves when the oldest waiting share is `oldest_ms` old, or when
-`most_windows` windows wait. A share without a verdict in time is *unknown* (None), never speech and never silence.
+`most_windows` windows wait; while fewer than `gather_from_calls` calls live there is little to gather, and it leaves at
+once. A share without a verdict in time is *unknown* (None), never speech and never silence.
 """
 
 from __future__ import annotations
@@ -32,8 +33,12 @@ class _Share:
 class VadTicker:
     """Gathers the windows of all calls in this process. A `VadPort`."""
 
-    def __init__(self, judge_batch: JudgeBatch, settings: VadTick, budget_ms: float) -> None:
+    def __init__(
+        self, judge_batch: JudgeBatch, settings: VadTick, budget_ms: float, live_calls: Callable[[], int] | None = None
+    ) -> None:
         self._judge_batch = judge_batch
+        self._live_calls = live_calls
+        self._gather_from = settings.gather_from_calls
         self._oldest_s = settings.oldest_ms / 1000
         self._most = settings.most_windows
         self._budget_s = budget_ms / 1000
@@ -49,7 +54,8 @@ class VadTicker:
         loop = asyncio.get_running_loop()
         share = _Share(windows, loop.create_future())
         self._waiting.append(share)
-        if sum(waiting.count for waiting in self._waiting) >= self._most:
+        few_calls = self._live_calls is not None and self._live_calls() < self._gather_from
+        if few_calls or sum(waiting.count for waiting in self._waiting) >= self._most:
             self._send()
         elif self._due is None:
             self._due = loop.call_later(self._oldest_s, self._send)

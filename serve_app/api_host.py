@@ -87,6 +87,7 @@ class ApiHost:
                     if not error.retryable:
                         raise
                     # The knowledge application is still starting; `/readyz` says so meanwhile.
+                    log.info("documents_wait", extra={"tenant": tenant.id, "code": error.code})
                     await asyncio.sleep(RETRY_S)
 
 

@@ -11,7 +11,6 @@ import logging
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,7 +28,9 @@ from serve_app.call_tokens import CallToken, CallTokens
 from serve_app.calls_http import build_calls_app
 from serve_app.dialogue.agents import Dialogue
 from serve_app.dialogue.clauses import speakable
-from serve_app.doors.webrtc import WebRtcLine, offer_host_addresses, read_offer
+from serve_app.doors.offer import read_offer
+from serve_app.doors.webrtc import WebRtcLine, offer_host_addresses
+from serve_app.held_calls import EndedCall, LiveCall
 from serve_app.listener import Forwarder, Listener
 from serve_app.phrasebooks import Phrasebooks
 from serve_app.tenants.gate import Gate, secret
@@ -41,6 +42,8 @@ log = logging.getLogger(__name__)
 ENDED_KEPT = 200
 """Ended calls whose state can still be asked for."""
 PHRASEBOOK_PERIOD_S = 5.0
+PREPARE_S = 5.0
+"""What phrases and standard lines may hold up the greeting of a call that is connected."""
 DRAIN_MARGIN_S = 1.0
 """Of the replica's shutdown time, kept for saying that it is over."""
 
@@ -51,16 +54,6 @@ class ClosableSink(Protocol):
     def append(self, event: CallEvent) -> None: ...
 
     def close(self) -> None: ...
-
-
-@dataclass(slots=True)
-class LiveCall:
-    """A call this host owns."""
-
-    session: CallSession
-    line: WebRtcLine
-    token: CallToken
-    holding: asyncio.Task[None] | None = None
 
 
 class CallHost:
@@ -80,11 +73,13 @@ class CallHost:
         offer_host_addresses(self.profile.media)
         self._asr, self._llm, self._tts = AsrClient(), LlmClient(), TtsClient()
         self._knowledge = KnowledgeClient()
-        self._vad = VadTicker(VadClient().judge_batch, self.profile.vad_tick, self.profile.budgets.vad_ms)
+        self._calls: dict[str, LiveCall] = {}
+        self._vad = VadTicker(
+            VadClient().judge_batch, self.profile.vad_tick, self.profile.budgets.vad_ms, lambda: len(self._calls)
+        )
         self._lines = StandardLines(self._tts)
         self._phrasebooks = Phrasebooks(self._knowledge)
-        self._calls: dict[str, LiveCall] = {}
-        self._ended: dict[str, tuple[CallToken, CallSession]] = {}
+        self._ended: dict[str, EndedCall] = {}
         self._draining = False
         self._app = build_calls_app(self)
         self._listener = Listener(self._app, args.listener_host)
@@ -101,7 +96,7 @@ class CallHost:
         """Answer an offer; returns the call token and the SDP answer. Raises `BadOffer`, `StageBusy`."""
         offer = read_offer(body)
         if self._draining or len(self._calls) >= self.profile.limits.max_calls_per_host:
-            raise StageBusy("host_full", "this host takes no further call at the moment", "calls", 503)
+            raise _full()
         call = uuid.uuid4().hex
         line = WebRtcLine(self.profile.media)
         record = CallRecord(call, tenant.id, 1, self._sink, line.send_event)
@@ -110,8 +105,11 @@ class CallHost:
         self._calls[call] = live  # before the first await: the place is taken
         try:
             answer = await line.answer(offer)
+            if self._draining:  # since: nobody would wait for this call's end
+                raise _full()
         except BaseException:
             del self._calls[call]
+            await line.close()
             raise
         live.holding = asyncio.create_task(self._hold(live))
         return self.tokens.sign(live.token), answer
@@ -136,25 +134,36 @@ class CallHost:
         started = {"tenant_name": session.tenant.name, "profile": self.profile.name, "channel": "webrtc"}
         session.record.emit("call.started", {**started, "engines": self.profile.engines.natures()})
         try:
-            async with asyncio.timeout(self.profile.media.connect_timeout_s), asyncio.TaskGroup() as ready:
-                ready.create_task(line.connect())
-                ready.create_task(self._prepare(session.tenant))
-        except* (TimeoutError, CallOver):
-            session.record.emit("call.ended", {"reason": "not_connected", "duration_s": 0.0, "turns": 0})
-            session.record.close()
-            await line.close()
-        else:
-            reason = await session.run()
+            reason = await session.run() if await self._connected(live) else session.abandon("not_connected")
             log.info("call_ended", extra={"call_id": session.call, "reason": reason})
+        except Exception:  # a mistake of ours; the others' calls go on
+            log.exception("call_failed", extra={"call_id": session.call})
         finally:
             await line.close()
             del self._calls[session.call]
-            self._ended[session.call] = (live.token, session)
+            self._ended[session.call] = live.ended()
             while len(self._ended) > ENDED_KEPT:
                 del self._ended[next(iter(self._ended))]
 
+    async def _connected(self, live: LiveCall) -> bool:
+        """Prepare while the line comes up; False when it never does. A call that is up goes on unprepared."""
+        preparing = asyncio.create_task(self._prepare(live.session.tenant))
+        try:
+            async with asyncio.timeout(self.profile.media.connect_timeout_s):
+                await live.line.connect()
+            await asyncio.wait([preparing], timeout=PREPARE_S)
+        except (TimeoutError, CallOver):
+            return False
+        finally:
+            late = preparing.cancel()
+            await asyncio.wait([preparing])
+            if late or preparing.exception() is not None:
+                why = "late" if late else repr(preparing.exception())
+                log.warning("call_unprepared", extra={"call_id": live.session.call, "why": why})
+        return True
+
     async def _prepare(self, tenant: Tenant) -> None:
-        """What must be at hand before the first word: the phrases, and the lines that bridge failures."""
+        """What should be at hand before the first word: the phrases, and the lines that bridge failures."""
         await self._phrasebooks.refresh(tenant)
         for language in tenant.languages:
             texts = [speakable(tenant.line(name, language)) for name in Lines.model_fields]  # type: ignore[arg-type]
@@ -172,22 +181,21 @@ class CallHost:
         """Whether requests for that call are answered here."""
         return token.owner == self.address
 
-    def session(self, token: CallToken) -> CallSession:
+    def find(self, token: CallToken) -> LiveCall | EndedCall:
         """The call, ended ones for a while included. Raises `CallOver`, `NotAllowed` for a token of an older owner."""
-        live = self._calls.get(token.call)
-        current, session = (live.token, live.session) if live else self._ended.get(token.call, (None, None))
-        if current is None or session is None:
+        call = self._calls.get(token.call) or self._ended.get(token.call)
+        if call is None:
             raise CallOver("call_over", "this call has ended", "calls")
-        if token.epoch < current.epoch:
+        if token.epoch < call.token.epoch:
             raise NotAllowed("epoch_stale", "the call has changed its owner since this token was made", "calls", 409)
-        return session
+        return call
 
     def live(self, token: CallToken) -> LiveCall:
         """The call while it lasts. Raises `CallOver`."""
-        self.session(token)
-        if token.call not in self._calls:
+        call = self.find(token)
+        if isinstance(call, EndedCall):
             raise CallOver("call_over", "this call has ended", "calls")
-        return self._calls[token.call]
+        return call
 
     async def hang_up(self, token: CallToken) -> None:
         """End the call and wait until it has. Raises `CallOver` when it had ended before."""
@@ -212,14 +220,22 @@ class CallHost:
         """Serve calls this when the replica is to stop: live calls end first, as long as there is time."""
         self._draining = True
         patience_s = self.profile.deployments.call_host.graceful_shutdown_timeout_s - DRAIN_MARGIN_S
-        holding = [live.holding for live in self._calls.values() if live.holding is not None]
-        if holding:
-            _, late = await asyncio.wait(holding, timeout=max(0.0, patience_s))
-            for live in list(self._calls.values()):
-                live.session.end("host_shutdown")
-            if late:
-                await asyncio.wait(late, timeout=DRAIN_MARGIN_S)
+        await self._wait_for_calls(max(0.0, patience_s))
+        for live in list(self._calls.values()):
+            live.session.end("host_shutdown")
+            if live.session.state == "connecting":  # it waits for the line, not for the session
+                await live.line.close()
+        await self._wait_for_calls(DRAIN_MARGIN_S)
         self._housekeeping.cancel()
         await self.forwarder.close()
         await self._listener.stop()
         self._sink.close()
+
+    async def _wait_for_calls(self, timeout_s: float) -> None:
+        holding = [live.holding for live in self._calls.values() if live.holding is not None]
+        if holding:
+            await asyncio.wait(holding, timeout=timeout_s)
+
+
+def _full() -> StageBusy:
+    return StageBusy("host_full", "this host takes no further call at the moment", "calls")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
@@ -21,7 +22,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from deployments.contracts.errors import BadInput, BadOffer
 from serve_app import problems
 from serve_app.call_tokens import CallToken
-from serve_app.doors.webrtc import MOST_OFFER_BYTES
+from serve_app.doors.messages import UNREADABLE, read_message
+from serve_app.doors.offer import MOST_OFFER_BYTES
+from serve_app.held_calls import EndedCall
 from serve_app.listener import FORWARDED
 from serve_app.tenants.models import Tenant
 
@@ -77,12 +80,12 @@ class _Routes:
         body = await _body(request)
         if (passed := await self._pass_on(token, request, body)) is not None:
             return passed
-        if request.method == "GET":
-            return JSONResponse(self._host.session(token).snapshot())
+        if request.method in ("GET", "HEAD"):
+            return JSONResponse(self._host.find(token).snapshot())
         if request.method == "DELETE":
             await self._host.hang_up(token)
             return Response(status_code=204)
-        if request.headers.get("content-type", "").startswith("application/sdp"):
+        if _media_type(request) == "application/sdp":
             raise BadOffer(
                 "renegotiation_unsupported", "a new offer for a running call is not answered yet", "door", 501
             )
@@ -95,9 +98,9 @@ class _Routes:
         token = self._host.tokens.read(request.path_params["call"])
         if (passed := await self._pass_on(token, request, b"")) is not None:
             return passed
-        session = self._host.session(token)
-        lines = [line for event in session.record.events if (line := _transcript_line(event)) is not None]
-        return JSONResponse({"call": session.call, "tenant": session.tenant.id, "lines": lines})
+        events = self._host.find(token).events()
+        lines = [line for event in events if (line := _transcript_line(event)) is not None]
+        return JSONResponse({"call": token.call, "tenant": token.tenant, "lines": lines})
 
     async def events(self, socket: WebSocket) -> None:
         """The call's events as they happen; inbound `caller.text`."""
@@ -105,8 +108,12 @@ class _Routes:
         if not self._host.owns(token) and FORWARDED not in socket.headers:
             await self._host.forwarder.websocket(token.owner, socket)
             return
-        session = self._host.session(token)
+        call = self._host.find(token)
         await socket.accept()
+        if isinstance(call, EndedCall):
+            await _tell(socket, call.events())
+            return
+        session = call.session
         queue = session.record.watch()
         try:
             async with asyncio.TaskGroup() as group:
@@ -133,9 +140,13 @@ class _Routes:
 
 
 def _require(request: Request, media_type: str) -> None:
-    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    given = _media_type(request)
     if given != media_type:
         raise BadInput("content_type_wrong", f"the body must be {media_type}, not {given or 'unnamed'}", "calls", 415)
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def _body(request: Request) -> bytes:
@@ -155,6 +166,14 @@ def _transcript_line(event: dict[str, Any]) -> dict[str, Any] | None:
     return None
 
 
+async def _tell(socket: WebSocket, events: Sequence[dict[str, Any]]) -> None:
+    """What a call was that is over."""
+    with contextlib.suppress(WebSocketDisconnect):
+        for event in events:
+            await socket.send_text(json.dumps(event, ensure_ascii=False))
+        await socket.close()
+
+
 async def _send_events(socket: WebSocket, queue: asyncio.Queue[dict[str, Any] | None]) -> None:
     with contextlib.suppress(WebSocketDisconnect):
         while (event := await queue.get()) is not None:
@@ -162,11 +181,11 @@ async def _send_events(socket: WebSocket, queue: asyncio.Queue[dict[str, Any] | 
         await socket.close()
 
 
-async def _hear(socket: WebSocket, on_message: Any) -> None:
+async def _hear(socket: WebSocket, on_message: Callable[[dict[str, object]], None]) -> None:
     with contextlib.suppress(WebSocketDisconnect):
-        async for text in socket.iter_text():
-            try:
-                message = json.loads(text)
-            except ValueError:
-                message = None
-            on_message(message if isinstance(message, dict) else {})
+        while (received := await socket.receive())["type"] == "websocket.receive":
+            message = read_message(received.get("text"))
+            if message is None:
+                await socket.send_text(json.dumps(UNREADABLE))
+            else:
+                on_message(message)

@@ -19,7 +19,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from deployments.contracts.errors import CallOver
+from deployments.contracts.errors import CallOver, StageTimeout
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,8 @@ class Listener:
     def __init__(self, app: ASGIApp, host: str) -> None:
         self._socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
         self._socket.bind((host, 0))
-        self.address = f"{host}:{self._socket.getsockname()[1]}"
+        shown = f"[{host}]" if ":" in host else host
+        self.address = f"{shown}:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="websockets-sansio")
         self._server = _Server(config)
         self._serving: asyncio.Task[None] | None = None
@@ -58,9 +59,11 @@ class Listener:
 
     async def stop(self) -> None:
         """Stop serving; open connections are cut."""
-        if self._serving is not None:
-            self._server.should_exit = self._server.force_exit = True
-            await self._serving
+        if self._serving is None:
+            self._socket.close()
+            return
+        self._server.should_exit = self._server.force_exit = True
+        await self._serving
 
 
 class Forwarder:
@@ -76,18 +79,25 @@ class Forwarder:
         return self._session
 
     async def request(self, owner: str, request: Request, body: bytes) -> Response:
-        """The owner's answer. Raises `CallOver` when nobody answers there."""
+        """The owner's answer. Raises `CallOver` when nobody is there, `StageTimeout` when it takes too long."""
         headers = {name: value for name in _PASSED_HEADERS if (value := request.headers.get(name)) is not None}
         url = f"http://{owner}{request.url.path}"
         try:
             async with self._http().request(
-                request.method, url, params=request.query_params, data=body, headers={**headers, FORWARDED: "1"}
+                request.method,
+                url,
+                params=request.query_params,
+                data=body,
+                headers={**headers, FORWARDED: "1"},
+                allow_redirects=False,
             ) as answer:
                 content = await answer.read()
                 kept = {name: value for name in _RETURNED_HEADERS if (value := answer.headers.get(name)) is not None}
                 return Response(content, answer.status, kept)
-        except (aiohttp.ClientConnectionError, TimeoutError) as error:
+        except aiohttp.ClientError as error:
             raise _gone() from error
+        except TimeoutError as error:
+            raise StageTimeout("call_owner_slow", "the host that holds this call takes too long", "calls") from error
 
     async def websocket(self, owner: str, socket_: WebSocket) -> None:
         """Join the client's WebSocket with the owner's until one of them closes."""
@@ -101,7 +111,7 @@ class Forwarder:
                     await asyncio.wait([down, up], return_when=asyncio.FIRST_COMPLETED)
                     down.cancel()
                     up.cancel()
-        except (aiohttp.ClientConnectionError, aiohttp.WSServerHandshakeError, TimeoutError) as error:
+        except (aiohttp.ClientError, TimeoutError) as error:
             raise _gone() from error
 
     async def close(self) -> None:
@@ -115,15 +125,19 @@ def _gone() -> CallOver:
 
 
 async def _down(upstream: aiohttp.ClientWebSocketResponse, client: WebSocket) -> None:
-    async for message in upstream:
-        if message.type is aiohttp.WSMsgType.TEXT:
-            await client.send_text(message.data)
-    with contextlib.suppress(RuntimeError):  # the client has closed already
-        await client.close(upstream.close_code or 1000)
+    with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # the client has closed already
+        async for message in upstream:
+            if message.type is aiohttp.WSMsgType.TEXT:
+                await client.send_text(message.data)
+        if upstream.close_code in (None, aiohttp.WSCloseCode.ABNORMAL_CLOSURE):  # must not be sent (RFC 6455 §7.4.1)
+            await client.close(aiohttp.WSCloseCode.INTERNAL_ERROR, "call_owner_gone")
+        else:
+            await client.close(upstream.close_code)
 
 
 async def _up(client: WebSocket, upstream: aiohttp.ClientWebSocketResponse) -> None:
-    with contextlib.suppress(WebSocketDisconnect):
-        async for text in client.iter_text():
-            await upstream.send_str(text)
+    with contextlib.suppress(WebSocketDisconnect, ConnectionError):  # either side has gone; `_down` tells the client
+        while (received := await client.receive())["type"] == "websocket.receive":
+            text = received.get("text")
+            await (upstream.send_bytes(received["bytes"]) if text is None else upstream.send_str(text))
     await upstream.close()

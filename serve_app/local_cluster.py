@@ -148,6 +148,7 @@ class LocalCluster:
             logging_level=logging.ERROR,
             runtime_env={"worker_process_setup_hook": HOOK},
         )
+        logging.getLogger("ray.serve").setLevel(logging.WARNING)  # it tells of each application; so do we
         self._progress("starting Ray Serve")
         serve.start(
             proxy_location="HeadOnly",

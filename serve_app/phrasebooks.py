@@ -5,16 +5,20 @@ Kept fresh while calls run, so that a new document can be asked about without en
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 
-from deployments.contracts.errors import StageFailed
+from deployments.contracts.errors import DukatError
 from deployments.contracts.ports import KnowledgePort
 from deployments.contracts.speech import Phrasebook
 from serve_app.dialogue.intents import SPOKEN_PHRASES
 from serve_app.tenants.models import Tenant
 
 log = logging.getLogger(__name__)
+
+REFRESH_S = 3.0
+"""A knowledge base that hangs must not keep the other tenants' phrases from being refreshed."""
 
 
 class Phrasebooks:
@@ -31,9 +35,10 @@ class Phrasebooks:
     async def refresh(self, tenant: Tenant) -> None:
         """Ask the knowledge base again; when it does not answer the last one stays."""
         try:
-            found = await self._knowledge.phrasebook(tenant.id)
-        except StageFailed as error:
-            log.warning("phrasebook_stale", extra={"tenant": tenant.id, "code": error.code})
+            async with asyncio.timeout(REFRESH_S):
+                found = await self._knowledge.phrasebook(tenant.id)
+        except (DukatError, TimeoutError) as error:
+            log.warning("phrasebook_stale", extra={"tenant": tenant.id, "code": getattr(error, "code", "late")})
             return
         self._newest[tenant.id] = _compose(tenant, found.phrases)
 

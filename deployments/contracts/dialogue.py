@@ -43,3 +43,6 @@ class TokenGroup:
     last: bool
     engine_ms: float = 0.0
     """Time the engine itself took for this group."""
+    used: tuple[int, ...] | None = None
+    """With the first group: which of the request's passages the answer is taken from; None when the engine cannot
+    tell."""

@@ -182,6 +182,10 @@ class CallPort(Protocol):
         """Ask `source` for each 20 ms frame at the moment it is to be sent (640 bytes; must not block)."""
         ...
 
+    def hurry(self) -> None:
+        """There is something to say after silence: ask for the next frame now, not at the end of the 20 ms."""
+        ...
+
     def clear(self) -> None:
         """Drop what was sent but lies unplayed in a remote buffer, where the door has one."""
         ...

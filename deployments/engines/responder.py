@@ -49,6 +49,7 @@ _MOST_WEIGHT = 12.0
 class _Candidate:
     weight: float
     text: str
+    passage: int
 
 
 class Responder:
@@ -60,28 +61,32 @@ class Responder:
     def generate(self, request: GenerationRequest) -> Iterator[TokenGroup]:
         """The answer in groups of words; their texts joined are the answer."""
         began_s = time.perf_counter()
-        said = self.answer(request).split()[: max(1, request.max_tokens)]
+        best = self._best(request)
+        said = _text(best, request).split()[: max(1, request.max_tokens)]
+        used = () if best is None else (best.passage,)
         engine_ms = (time.perf_counter() - began_s) * 1000
         for first in range(0, len(said), _WORDS_A_GROUP):
             group = said[first : first + _WORDS_A_GROUP]
             last = first + _WORDS_A_GROUP >= len(said)
-            yield TokenGroup(" ".join(group) + ("" if last else " "), len(group), last, engine_ms)
+            yield TokenGroup(" ".join(group) + ("" if last else " "), len(group), last, engine_ms, used)
             engine_ms = 0.0
 
     def answer(self, request: GenerationRequest) -> str:
         """The whole answer."""
+        return _text(self._best(request), request)
+
+    def _best(self, request: GenerationRequest) -> _Candidate | None:
         question = request.messages[-1].text[:_MOST_QUESTION_CHARS] if request.messages else ""
         asked = _informative(question)
         candidates = (
             candidate
-            for passage in request.passages[:_MOST_PASSAGES]
-            for candidate in self._candidates(passage, question, asked, request.language)
+            for place, passage in enumerate(request.passages[:_MOST_PASSAGES])
+            for candidate in self._candidates(place, passage, question, asked, request.language)
         )
-        best = max(candidates, key=lambda candidate: candidate.weight, default=None)
-        return best.text if best else NOT_KNOWN.get(request.language, NOT_KNOWN["en"])
+        return max(candidates, key=lambda candidate: candidate.weight, default=None)
 
     def _candidates(
-        self, passage: Passage, question: str, asked: dict[str, float], language: str
+        self, place: int, passage: Passage, question: str, asked: dict[str, float], language: str
     ) -> Iterator[_Candidate]:
         """Every run of sentences of one passage that could be the answer."""
 
@@ -105,7 +110,11 @@ class Responder:
                 # Where the heading asks, echoing its words is no reason for an answer to start later.
                 words_found = share(titled | here) if heading_asks else share(here) + _IN_HEADING * share(titled - here)
                 weight = base + words_found + longer * more + _LATER_START * min(first, 10)
-                yield _Candidate(weight, " ".join(lines[first : first + more + 1]))
+                yield _Candidate(weight, " ".join(lines[first : first + more + 1]), place)
+
+
+def _text(best: _Candidate | None, request: GenerationRequest) -> str:
+    return best.text if best else NOT_KNOWN.get(request.language, NOT_KNOWN["en"])
 
 
 def _informative(text: str) -> dict[str, float]:

@@ -51,11 +51,11 @@ class Ear:
                 self._arrivals.popleft()
 
     def windows(self, most: int) -> bytes:
-        """Give out up to `most` complete windows, in order."""
+        """Give out up to `most` complete windows, in order; silence for what has been forgotten already."""
         count = min(most, self.waiting_windows)
         pcm = self.between(self._windowed, self._windowed + count * VAD_WINDOW_SAMPLES)
         self._windowed += count * VAD_WINDOW_SAMPLES
-        return pcm
+        return pcm.rjust(count * WINDOW_BYTES, b"\0")
 
     def between(self, start: int, end: int) -> bytes:
         """Audio from sample `start` to sample `end`, as far as it is still kept."""

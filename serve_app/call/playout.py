@@ -69,13 +69,21 @@ class Heard:
 class Playout:
     """The mouth of one call. `changed` is called when a reply's first frame leaves and when the reply has ended."""
 
-    def __init__(self, clock: Callable[[], float], changed: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        changed: Callable[[], None] = lambda: None,
+        woken: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`woken` is called when there is something to say after silence."""
         self._clock = clock
         self._changed = changed
+        self._woken = woken
         self._reply = -1
         self._clauses: list[_Clause] = []
         self._audio: deque[tuple[_Clause, bytearray]] = deque()
         self._closed = True
+        self._cut = False
         self._gain = 1.0
         self._target = 1.0
         self._tail: bytes | None = None
@@ -102,7 +110,7 @@ class Playout:
         if self._audio:
             self._tail = self._fade()
         self._reply = reply
-        self._clauses, self._closed = [], False
+        self._clauses, self._closed, self._cut = [], False, False
         self._audio.clear()
         self._gain = self._target = 1.0
         self.first_frame_s = self.ended_s = None
@@ -115,19 +123,23 @@ class Playout:
 
     def add(self, reply: int, pcm: bytes, marks: tuple[WordMark, ...] = ()) -> bool:
         """Queue audio of the open clause; False when the reply is over and the audio was dropped."""
-        if reply != self._reply or self._closed or not self._clauses:
+        clause = self._open()
+        if reply != self._reply or self._closed or clause is None:
             return False
-        clause = self._clauses[-1]
         clause.marks.extend(marks)
         clause.queued += samples_in(pcm)
         if pcm:
+            silent = not self._audio
             self._audio.append((clause, bytearray(pcm)))
+            if silent:
+                self._woken()
         return True
 
     def close_clause(self, reply: int) -> None:
         """All audio of the open clause has been added."""
-        if reply == self._reply and self._clauses:
-            self._clauses[-1].complete = True
+        clause = self._open()
+        if reply == self._reply and clause is not None:
+            clause.complete = True
 
     def finish(self, reply: int) -> None:
         """No further clause will come; the reply ends when its audio has been played."""
@@ -141,6 +153,7 @@ class Playout:
         if reply != self._reply:
             return None
         heard = self.heard()
+        self._cut = not heard.complete
         if self._audio:
             self._tail = self._fade()
         self._audio.clear()
@@ -163,6 +176,7 @@ class Playout:
         text = " ".join(part for part in (clause.heard_text().strip() for clause in spoken) if part)
         complete = (
             self._closed
+            and not self._cut
             and not self._audio
             and all(clause.complete and clause.played >= clause.queued for clause in spoken)
         )
@@ -182,6 +196,10 @@ class Playout:
         if not self._audio and self._closed:
             self._end()
         return frame
+
+    def _open(self) -> _Clause | None:
+        """The clause that audio belongs to: an aside may have been opened, and closed, inside another clause."""
+        return next((clause for clause in reversed(self._clauses) if not clause.complete), None)
 
     def _take(self) -> bytes:
         frame = bytearray()

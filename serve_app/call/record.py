@@ -32,6 +32,7 @@ class CallRecord:
         self._seq = 0
         self._kept: list[dict[str, Any]] = []
         self._watchers: set[asyncio.Queue[dict[str, Any] | None]] = set()
+        self._closed = False
         self.unstored = 0
         """Events the sink refused; they were still shown."""
 
@@ -70,6 +71,8 @@ class CallRecord:
         queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue(WATCHER_EVENTS)
         for event in self._kept[-(WATCHER_EVENTS - 1) :]:
             queue.put_nowait(event)
+        if self._closed:
+            queue.put_nowait(None)
         self._watchers.add(queue)
         return queue
 
@@ -79,6 +82,7 @@ class CallRecord:
 
     def close(self) -> None:
         """No further event will come."""
+        self._closed = True
         for watcher in self._watchers:
             if watcher.full():
                 watcher.get_nowait()

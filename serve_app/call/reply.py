@@ -165,7 +165,7 @@ class Reply:
     async def _bridge_silence(self) -> None:
         """Say that an answer is being looked for, once, when it takes long."""
         await asyncio.sleep(self._tools.budgets.filler_after_ms / 1000)
-        if self._tools.playout.first_frame_s is None:
+        if not self._tools.playout.audible:
             self._play_line("one_moment", aside=True)
 
     def _play_line(self, name: StandardLine, *, aside: bool) -> None:

@@ -74,7 +74,7 @@ class CallSession:
         self._parts = parts
         self._language: str = tenant.languages[0]
         self._hearing = Hearing(call, profile, parts.line, parts.vad, parts.asr, parts.phrasebook, self._language, self)
-        self._playout = Playout(parts.clock, self._on_mouth)
+        self._playout = Playout(parts.clock, self._on_mouth, parts.line.hurry)
         self._mouth_changed = asyncio.Event()
         self._history = History(profile.dialogue.history_messages)
         self._replying: asyncio.Task[None] | None = None
@@ -106,12 +106,20 @@ class CallSession:
         finally:
             self._tasks = None
             self._close_reply()
-            self._set_state("ended", reason=self._reason)
-            duration_s = round(clock() - began, 3)
-            self.record.emit("call.ended", {"reason": self._reason, "duration_s": duration_s, "turns": self._turns})
-            self.record.close()
+            self._conclude(round(clock() - began, 3))
             await line.close()
         return self._reason
+
+    def abandon(self, reason: str) -> str:
+        """In place of `run`, when the line never came up. A reason that `end` gave before stands; returns it."""
+        self.end(reason)
+        self._conclude(0.0)
+        return self._reason
+
+    def _conclude(self, duration_s: float) -> None:
+        self._set_state("ended", reason=self._reason)
+        self.record.emit("call.ended", {"reason": self._reason, "duration_s": duration_s, "turns": self._turns})
+        self.record.close()
 
     def end(self, reason: str) -> None:
         """End the call now."""

@@ -81,7 +81,8 @@ class TurnTaker:
         self._first_voiced: int | None = None
         self._voiced = 0
         self._last_voiced_end = 0
-        self._quiet_from: int | None = None
+        self._unjudged = 0
+        """Samples without a verdict since the last voiced window: no part of the silence."""
         self._candidate = False
 
     @property
@@ -102,12 +103,13 @@ class TurnTaker:
             self._candidate = False  # the agent finished meanwhile: this is an ordinary utterance now
         voiced = self._voiced_now(probability, level_dbfs)
         if voiced is None:
+            self._unjudged += VAD_WINDOW_SAMPLES
             return self._too_long()
         if voiced:
             return self._voice(began, agent_audible) + self._too_long()
         if probability is not None and probability >= self._settings.silence_threshold:
             return self._too_long()
-        return self._quiet(began, text_complete)
+        return self._quiet(text_complete)
 
     def _voiced_now(self, probability: float | None, level_dbfs: float) -> bool | None:
         if probability is not None:
@@ -124,7 +126,7 @@ class TurnTaker:
             self._first_voiced = began
         self._voiced += VAD_WINDOW_SAMPLES
         self._last_voiced_end = self._at
-        self._quiet_from = None
+        self._unjudged = 0
         if not self._speaking and self._voiced >= self._start:
             self._speaking = True
             self._candidate = agent_audible
@@ -135,19 +137,18 @@ class TurnTaker:
             decisions.append(BargeIn(at_sample=self._at))
         return decisions
 
-    def _quiet(self, began: int, text_complete: bool | None) -> list[Decision]:
+    def _quiet(self, text_complete: bool | None) -> list[Decision]:
         if not self._speaking:
             # A click too short to be speech must not add up with the next one.
             self._first_voiced, self._voiced = None, 0
             return []
-        if self._quiet_from is None:
-            self._quiet_from = began
-        if self._candidate and self._at - self._last_voiced_end >= self._barge_in:
+        silence = self._at - self._last_voiced_end - self._unjudged
+        if self._candidate and silence >= self._barge_in:
             self._floor = self._at
             self._listen_afresh()
             return [FalseStart(at_sample=self._at)]
         wait = self._wait_complete if text_complete else self._wait_unsure
-        if not self._candidate and self._at - self._last_voiced_end >= wait:
+        if not self._candidate and silence >= wait:
             return [self._end()]
         return []
 

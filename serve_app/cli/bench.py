@@ -86,7 +86,25 @@ def summary(measured: list[TurnReport], profile: str) -> dict[str, Any]:
         "ear_ms_p50": _percentile(ear, 50),
         "ear_ms_p95": _percentile(ear, 95),
         "floor_ms": _percentile(floor, 50),
+        "over_floor_by_stage_ms_p50": _by_stage(ledgers),
     }
+
+
+def _by_stage(ledgers: list[dict[str, Any]]) -> dict[str, float | None]:
+    """Where the time over the floor goes: each stage's share without its engine, median over the turns."""
+    shares: dict[str, list[float]] = {name: [] for name in ("hearing", "asr", "retrieval", "llm", "tts", "playout")}
+    for ledger in ledgers:
+        stages = ledger["stages"]
+        if not all(stages.get(name) for name in ("end_of_turn", "asr", "retrieval", "llm", "clause", "tts", "playout")):
+            continue  # a turn that was answered with a standard line
+        shares["hearing"].append(stages["end_of_turn"]["ended_ms"] - ledger["wait_ms"])
+        for name in ("asr", "retrieval", "tts"):
+            stage = stages[name]
+            shares[name].append(stage["first_ms"] - stage["began_ms"] - stage["engine_ms"])
+        llm = stages["llm"]
+        shares["llm"].append(stages["clause"]["first_ms"] - llm["began_ms"] - llm["engine_ms"])
+        shares["playout"].append(stages["playout"]["first_ms"] - stages["tts"]["first_ms"])
+    return {name: _percentile(values, 50) for name, values in shares.items()}
 
 
 def _percentile(values: list[float], percent: float) -> float | None:

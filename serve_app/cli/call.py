@@ -34,7 +34,9 @@ def call(
     try:
         question = read_wav(file)
         again = question if interrupt else None
-        report = asyncio.run(place_call(url, tenant, [question], interrupt=again, token=token, host_addresses=own_addresses(url)))
+        report = asyncio.run(
+            place_call(url, tenant, [question], interrupt=again, token=token, host_addresses=own_addresses(url))
+        )
     except DukatError as error:
         if as_json:
             print(json.dumps({"failure": {"code": error.code, "detail": error.detail}}))

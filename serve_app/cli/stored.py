@@ -36,9 +36,7 @@ def calls(
         table.add_column(column)
     for call in found:
         began = datetime.fromtimestamp(call.started_at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
-        table.add_row(
-            call.call, call.tenant, began, _text(call.duration_s), _text(call.turns), _text(call.end_reason)
-        )
+        table.add_row(call.call, call.tenant, began, _text(call.duration_s), _text(call.turns), _text(call.end_reason))
     console.print(table)
 
 

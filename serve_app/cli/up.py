@@ -22,7 +22,7 @@ from serve_app.local_cluster import LocalCluster, LocalSettings
 
 READY_TIMEOUT_S = 60.0
 LAKE_TIMEOUT_S = 20.0
-FIRST_QUESTION = TENANTS / "demo" / "question.wav"
+FIRST_QUESTION = TENANTS / "demo-question.wav"
 
 console = Console(highlight=False, soft_wrap=True)
 

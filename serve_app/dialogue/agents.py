@@ -206,7 +206,7 @@ class ResponseAgent:
                 engine_ms += group.engine_ms
                 if group.text:
                     if not said:
-                        yield Cited(_citations(work.passages))
+                        yield Cited(_citations(work.passages, group.used))
                     said = True
                     yield Words(group.text, group.engine_ms, group.tokens)
                 # A stream that stalls in the middle of an answer is as dead as one that never began.
@@ -236,8 +236,10 @@ def _standard(tenant: Tenant, line: StandardLine, language: str) -> Say:
     return Say(tenant.line(line, language), line)
 
 
-def _citations(passages: list[Passage]) -> tuple[Citation, ...]:
-    """Each document once, in the order of its best passage."""
+def _citations(passages: list[Passage], used: tuple[int, ...] | None) -> tuple[Citation, ...]:
+    """Each document once, in the order of its best passage; only those the model says it used, where it can tell."""
+    if used is not None:
+        passages = [passage for place, passage in enumerate(passages) if place in used]
     return tuple(dict.fromkeys(Citation(found.document, found.title, found.source) for found in passages))
 
 

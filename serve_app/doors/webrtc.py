@@ -9,7 +9,6 @@ them.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import time
@@ -20,64 +19,46 @@ from typing import Any
 
 import aioice.ice
 import av
-from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from aiortc.rtcrtpreceiver import RTCRtpReceiver, StreamStatistics
 from aiortc.rtp import RtpPacket
-from aiortc.sdp import SessionDescription, candidate_from_sdp
+from aiortc.sdp import candidate_from_sdp
 
 from configs.settings import Media
 from deployments.contracts.audio import FRAME_MS, SILENT_FRAME, HeardAudio
 from deployments.contracts.errors import BadOffer, CallOver
+from serve_app.doors.messages import UNREADABLE, read_message
 from serve_app.media.opus import RTP_CLOCK_HZ, RTP_TICKS_PER_FRAME, OpusEncoder
 from serve_app.media.packet_order import Packet
 from serve_app.media.receiver import Receiver
 
 log = logging.getLogger(__name__)
 
-MOST_OFFER_BYTES = 64 * 1024
-MOST_MESSAGE_BYTES = 16 * 1024
 WAITING_FRAMES = 100
 """Two seconds; a session that falls further behind loses audio, counted in `overrun`."""
+MOST_TRICKLED = 100
+"""Candidates taken after the offer; each is probed from here, so a caller may not name them without end."""
+
+_interface_addresses = aioice.ice.get_host_addresses
 
 
 def offer_host_addresses(media: Media) -> None:
     """Make ICE gather the configured addresses. aioice itself never gathers loopback."""
-    found = aioice.ice.get_host_addresses
 
     def addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:
-        wanted = list(media.host_addresses) or list(found(use_ipv4, use_ipv6))
+        wanted = list(media.host_addresses) or list(_interface_addresses(use_ipv4, use_ipv6))
         return [*wanted, "127.0.0.1"] if media.loopback and "127.0.0.1" not in wanted else wanted
 
     aioice.ice.get_host_addresses = addresses
 
 
-def read_offer(body: bytes) -> str:
-    """Check an offer before anything is built for it. Raises `BadOffer`."""
-    if len(body) > MOST_OFFER_BYTES:
-        raise BadOffer("offer_too_large", f"an offer may have {MOST_OFFER_BYTES} bytes", "door", 413)
-    try:
-        text = body.decode("utf-8")
-        description = SessionDescription.parse(text)
-        media = list(description.media)
-    except Exception as error:  # aiortc's parser raises whatever its first surprise is
-        raise BadOffer("offer_unreadable", f"the body is not an SDP offer ({type(error).__name__})", "door") from error
-    if not text.startswith("v=") or not media:
-        raise BadOffer("offer_unreadable", "the body is not an SDP offer", "door")
-    audio = [section for section in media if section.kind == "audio" and section.port != 0]
-    if not audio:
-        raise BadOffer("offer_without_audio", "the offer has no audio section", "door")
-    if not any(codec.mimeType.lower() == "audio/opus" for section in audio for codec in section.rtp.codecs):
-        raise BadOffer("offer_without_opus", "the offer's audio section has no Opus", "door")
-    if any(section.profile != "UDP/TLS/RTP/SAVPF" for section in audio):
-        raise BadOffer("offer_profile_unsupported", "only WebRTC offers (UDP/TLS/RTP/SAVPF) are answered", "door", 415)
-    if any(section.ice is None or section.ice.usernameFragment is None or section.dtls is None for section in audio):
-        raise BadOffer("offer_incomplete", "the offer lacks ICE credentials or a DTLS fingerprint", "door")
-    return text
-
-
 class ReplyTrack(MediaStreamTrack):
-    """What the caller hears: asks for a frame each 20 ms and hands it over as a ready Opus packet."""
+    """What the caller hears: asks for a frame each 20 ms and hands it over as a ready Opus packet.
+
+    The first sound after silence leaves at once: up to 20 ms before its place on the 20 ms grid, and so does what
+    follows it. Back in silence the grid is kept again, so the RTP clock never runs away from real time.
+    """
 
     kind = "audio"
 
@@ -86,23 +67,44 @@ class ReplyTrack(MediaStreamTrack):
         self.source: Callable[[], bytes] = lambda: SILENT_FRAME
         self._encoder = OpusEncoder()
         self._due: float | None = None
+        self._early_s = 0.0
+        """How far before the grid the last packet left."""
         self._ticks = 0
+        self._wake: asyncio.Future[None] | None = None
+
+    def hurry(self) -> None:
+        """Do not wait for the end of the 20 ms."""
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
 
     async def recv(self) -> av.Packet:
         """The next packet, when it is due."""
         if self.readyState != "live":
             raise MediaStreamError
-        now = time.monotonic()
+        loop = asyncio.get_running_loop()
+        now = loop.time()
         if self._due is None or now - self._due > 0.2:  # a stalled loop is not caught up with in a burst
-            self._due = now
-        if self._due > now:
-            await asyncio.sleep(self._due - now)
+            self._due, self._early_s = now, 0.0
+        await self._sleep_until(loop, self._due - self._early_s)
+        frame = self.source()
+        self._early_s = 0.0 if frame == SILENT_FRAME else max(0.0, self._due - loop.time())
         self._due += FRAME_MS / 1000
-        packet = av.Packet(self._encoder.encode(self.source()))
+        packet = av.Packet(self._encoder.encode(frame))
         packet.pts = self._ticks
         packet.time_base = Fraction(1, RTP_CLOCK_HZ)
         self._ticks += RTP_TICKS_PER_FRAME
         return packet
+
+    async def _sleep_until(self, loop: asyncio.AbstractEventLoop, at: float) -> None:
+        if at <= loop.time():
+            return
+        self._wake = loop.create_future()
+        timer = loop.call_at(at, self.hurry)
+        try:
+            await self._wake
+        finally:
+            timer.cancel()
+            self._wake = None
 
 
 class WebRtcLine:
@@ -118,6 +120,7 @@ class WebRtcLine:
         self._unsent: deque[str] = deque(maxlen=256)
         self._handler: Callable[[dict[str, object]], None] = lambda message: None
         self._closed = False
+        self._trickled = 0
         self.connected = asyncio.Event()
         self.gone = asyncio.Event()
         self.overrun = 0
@@ -132,19 +135,24 @@ class WebRtcLine:
     async def answer(self, offer: str) -> str:
         """Accept the offer; returns the SDP answer with all candidates. Raises `BadOffer`."""
         try:
+            # Made before the offer is applied, so that only Opus is agreed on: the reply is ready Opus packets, and an
+            # offer that prefers G.711 would have them sent under its payload type.
+            voice = self._peer.addTransceiver(self._track, direction="sendrecv")
+            codecs = RTCRtpSender.getCapabilities("audio").codecs
+            voice.setCodecPreferences([codec for codec in codecs if codec.mimeType.lower() == "audio/opus"])
+            self._take_packets(voice.receiver)
             await self._peer.setRemoteDescription(RTCSessionDescription(offer, "offer"))
             for transceiver in self._peer.getTransceivers():
-                if transceiver.kind == "audio":
-                    transceiver.sender.replaceTrack(self._track)
-                    transceiver.direction = "sendrecv"
-                    self._take_packets(transceiver.receiver)
-                else:
+                if transceiver is not voice:
                     transceiver.direction = "inactive"
             await self._peer.setLocalDescription(await self._peer.createAnswer())
         except Exception as error:  # aiortc raises ValueError, InvalidStateError, AttributeError … for odd offers
             await self.close()
             log.info("offer_refused", exc_info=error)
             raise BadOffer("offer_unusable", f"no answer can be given to this offer: {error}", "door") from error
+        except BaseException:  # the client left while candidates were gathered
+            await self.close()
+            raise
         return str(self._peer.localDescription.sdp)
 
     async def connect(self) -> None:
@@ -166,9 +174,14 @@ class WebRtcLine:
                 if line.startswith("a=mid:"):
                     mid = line[6:].strip()
                 elif line.startswith("a=candidate:"):
+                    self._trickled += 1
+                    if self._trickled > MOST_TRICKLED:
+                        raise BadOffer("candidates_too_many", f"at most {MOST_TRICKLED} a call", "door", 413)
                     candidate = candidate_from_sdp(line[len("a=candidate:") :])
                     candidate.sdpMid = mid if mid is not None else "0"
                     await self._peer.addIceCandidate(candidate)
+        except BadOffer:
+            raise
         except Exception as error:  # candidate_from_sdp asserts and indexes its way through
             raise BadOffer(
                 "candidate_unreadable", "the body has an ICE candidate that cannot be read", "door"
@@ -209,6 +222,10 @@ class WebRtcLine:
         """Ask `source` for each frame from now on."""
         self._track.source = source
 
+    def hurry(self) -> None:
+        """Ask for the next frame now."""
+        self._track.hurry()
+
     def clear(self) -> None:
         """RTP has no remote buffer that could be cleared."""
 
@@ -233,15 +250,11 @@ class WebRtcLine:
             channel.send(self._unsent.popleft())
 
     def _on_raw_message(self, raw: object) -> None:
-        message: object = None
-        if isinstance(raw, str) and len(raw) <= MOST_MESSAGE_BYTES:
-            with contextlib.suppress(ValueError):
-                message = json.loads(raw)
-        if isinstance(message, dict):
-            self._handler(message)
+        message = read_message(raw)
+        if message is None:
+            self.send_event(UNREADABLE)
         else:
-            detail = f"a message is a JSON object of at most {MOST_MESSAGE_BYTES} characters"
-            self.send_event({"type": "error", "code": "message_unreadable", "detail": detail})
+            self._handler(message)
 
     async def _on_state(self) -> None:
         state = self._peer.connectionState

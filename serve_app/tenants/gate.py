@@ -11,15 +11,30 @@ import os
 import secrets
 from pathlib import Path
 
-from deployments.contracts.errors import NotAllowed
+from deployments.contracts.errors import BadSettings, NotAllowed
 from serve_app.tenants.models import Tenant
+
+LEAST_SECRET_CHARS = 32
+"""HS256 wants 256 bits; ours have 43 characters of base64."""
 
 
 def secret(folder: Path, name: str) -> str:
-    """The secret of that name, made when there is none; safe when several processes start at once."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """The secret of that name, made when there is none; safe when several processes start at once.
+
+    Raises `BadSettings` for a file that holds none: an empty key would open every door.
+    """
     path = folder / name
-    draft = folder / f".{name}.{os.getpid()}.{secrets.token_hex(4)}"
+    if not path.exists():
+        _make(path)
+    text = path.read_text(encoding="utf-8").strip()
+    if len(text) < LEAST_SECRET_CHARS:
+        raise BadSettings("key_unusable", f"{path} holds fewer than {LEAST_SECRET_CHARS} characters; delete it", "gate")
+    return text
+
+
+def _make(path: Path) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.parent / f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}"
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(secrets.token_urlsafe(32))
@@ -31,7 +46,6 @@ def secret(folder: Path, name: str) -> str:
         pass
     finally:
         draft.unlink()
-    return path.read_text(encoding="utf-8")
 
 
 class Gate:

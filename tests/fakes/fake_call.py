@@ -107,6 +107,9 @@ class FakeLine:
     def play_from(self, source: Callable[[], bytes]) -> None:
         self._source = source
 
+    def hurry(self) -> None:
+        pass
+
     def clear(self) -> None:
         pass
 

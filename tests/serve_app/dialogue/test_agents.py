@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from configs.settings import Budgets
 from configs.settings import Dialogue as DialogueSettings
-from deployments.contracts.dialogue import Message
+from deployments.contracts.dialogue import Message, TokenGroup
 from deployments.contracts.errors import StageBusy, StageFailed
 from serve_app.dialogue.agents import (
     NEXT,
@@ -276,3 +277,16 @@ def test_every_way_an_agent_can_end_leads_somewhere_and_at_last_to_done() -> Non
     assert all(order.index(after) > order.index(before) for (before, _), after in NEXT.items())
     assert {state for state, _ in NEXT} == set(State) - {State.DONE}
     assert {(state, Outcome.FAILED) for state in State if state is not State.DONE} <= set(NEXT)
+
+
+async def test_only_the_passages_the_model_used_are_cited() -> None:
+    class Choosy(FakeLlm):
+        async def _groups(self) -> AsyncIterator[TokenGroup]:
+            yield TokenGroup("Second.", 1, True, used=(1,))
+
+    passages = [a_passage("first", document="one"), a_passage("second", document="two")]
+
+    steps = await steps_of(a_dialogue(FakeKnowledge(passages), Choosy()), "What are your hours?")
+
+    cited = next(step for step in steps if isinstance(step, Cited))
+    assert [source.document for source in cited.sources] == ["two"]

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import shutil
 import socket
 import time
 import wave
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -24,14 +21,13 @@ import uvicorn
 from aiortc import RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from fastapi import Request
-from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 from starlette.responses import JSONResponse, Response
 
 from deployments.contracts.errors import NotFound
 from deployments.contracts.knowledge import Document, KnowledgeAnswer, KnowledgeQuery
 from serve_app.api import Services, build_api
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+from tests.fakes.chromium import CHROMIUM, PATIENCE_MS, browser_with, open_page, shot
 
 pytestmark = [
     pytest.mark.browser,
@@ -42,7 +38,6 @@ RATE_HZ = 48_000
 FRAME_SAMPLES = 960
 CALLER_HZ = 440.0
 AGENT_HZ = 1000.0
-PATIENCE_MS = 20_000
 
 ANSWER = "We are open from eight to eight. On Saturday we close at two."
 TALK: list[dict[str, Any]] = [
@@ -246,39 +241,6 @@ def caller_wav(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@asynccontextmanager
-async def browser_with(caller_wav: Path, microphone: bool = True) -> AsyncIterator[Browser]:
-    allowed = ["--use-fake-ui-for-media-stream"] if microphone else []
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            headless=False,  # headless in the new way, by the flag; the old one lacks media
-            args=[
-                "--headless=new",
-                "--no-sandbox",
-                "--disable-gpu",
-                *allowed,
-                "--use-fake-device-for-media-stream",
-                f"--use-file-for-fake-audio-capture={caller_wav}",
-                "--allow-loopback-in-peer-connection",
-                "--autoplay-policy=no-user-gesture-required",
-                "--disable-background-networking",
-                "--disable-component-update",
-                "--disable-sync",
-                "--disable-default-apps",
-                "--disable-domain-reliability",
-                "--no-first-run",
-                "--no-pings",
-                "--dns-prefetch-disable",
-                "--disable-features=OptimizationHints,MediaRouter,DialMediaRouteProvider",
-            ],
-        )
-        try:
-            yield browser
-        finally:
-            await browser.close()
-
-
 @pytest.fixture
 async def browser(caller_wav: Path) -> AsyncIterator[Browser]:
     async with browser_with(caller_wav) as browser:
@@ -298,25 +260,7 @@ async def page(browser: Browser, complaints: list[str]) -> Page:
     return await open_page(browser, complaints)
 
 
-async def open_page(browser: Browser, complaints: list[str], **options: Any) -> Page:
-    def note(message: ConsoleMessage) -> None:
-        if "Content Security Policy" in message.text:
-            complaints.append(message.text)
-
-    page = await browser.new_page(**options)
-    page.set_default_timeout(PATIENCE_MS)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", note)
-    return page
-
-
 expect.set_options(timeout=PATIENCE_MS)
-
-
-async def shot(page: Page, name: str) -> None:
-    """Keeps a picture when `DUKAT_SHOTS` names a folder, to be looked at."""
-    if folder := os.environ.get("DUKAT_SHOTS"):
-        await page.screenshot(path=f"{folder}/{name}.png")
 
 
 def share_at(samples: np.ndarray, hz: float) -> float:

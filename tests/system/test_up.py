@@ -1,0 +1,67 @@
+"""`dukat up` itself: a taken port, Ctrl-C, a second run on the same state, and the path without Serve's two flags."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+from pathlib import Path
+
+import psutil
+import pytest
+
+from serve_app.caller.scripted import place_call
+from serve_app.caller.wav import read_wav
+from tests.system.running import DUKAT, RunningProduct
+from tests.system.test_calls_for_real import LOOPBACK, QUESTION
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+
+
+def test_a_taken_port_is_one_clear_message(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+
+        done = subprocess.run(
+            [DUKAT, "up", "--port", port, "--state-dir", tmp_path],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines() == [
+        f"dukat up: port_taken [up]: port {port} on 127.0.0.1 is taken or not ours; choose another with --port"
+    ]
+
+
+def test_an_unknown_profile_is_one_clear_message(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [DUKAT, "up", "--profile", "huge", "--state-dir", tmp_path],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert done.returncode == 1
+    assert "there are: embedded, emulated" in done.stderr
+
+
+def test_ctrl_c_ends_every_process_and_a_second_run_works_without_the_fast_path(tmp_path: Path) -> None:
+    with RunningProduct(tmp_path, "--first-call") as first:
+        family = first.family()
+        assert len(family) > 10
+        status = first.stop()
+        printed = "\n".join(first.lines)
+
+    assert status == 0
+    _, alive = psutil.wait_procs(family, timeout=5)
+    assert alive == []
+    assert "what are your opening hours" in printed and "over the floor" in printed and "In the lakehouse" in printed
+    with RunningProduct(tmp_path, "--no-fast-path") as second:
+        report = asyncio.run(place_call(second.url, "demo", [read_wav(QUESTION)], host_addresses=LOOPBACK))
+    assert report.failure is None and report.turns[0].heard_complete
