@@ -37,4 +37,5 @@ async def stream_from_thread(executor: Executor, start: Callable[[], Iterator[T]
             if step is not None and not step.done():
                 step.add_done_callback(lambda done: (done.exception(), loop.run_in_executor(executor, close)))
             else:
-                await loop.run_in_executor(executor, close)
+                # Shielded: while all threads are busy, a second cancellation would take the close out of their queue.
+                await asyncio.shield(loop.run_in_executor(executor, close))

@@ -9,6 +9,7 @@ once. A share without a verdict in time is *unknown* (None), never speech and ne
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from configs.settings import VadTick
 from deployments.contracts.audio import SAMPLE_BYTES
 from deployments.contracts.errors import StageFailed
 from deployments.contracts.speech import VAD_WINDOW_SAMPLES, VadVerdict, VadWindows
+
+log = logging.getLogger(__name__)
 
 JudgeBatch = Callable[[list[VadWindows]], Awaitable[list[VadVerdict]]]
 
@@ -76,10 +79,15 @@ class VadTicker:
         verdicts: list[VadVerdict | None] = [None] * len(shares)
         try:
             async with asyncio.timeout(self._budget_s):
-                verdicts = list(await self._judge_batch([share.windows for share in shares]))
+                judged = await self._judge_batch([share.windows for share in shares])
+            verdicts = [verdict for _, verdict in zip(shares, judged, strict=True)]
         except (TimeoutError, StageFailed):
             self.unknown += len(shares)
+        except Exception:
+            # A mistake of ours; the calls go on by loudness, and somebody must see why.
+            self.unknown += len(shares)
+            log.exception("vad_tick_failed", extra={"shares": len(shares)})
         finally:
-            for share, verdict in zip(shares, verdicts, strict=False):
+            for share, verdict in zip(shares, verdicts, strict=True):
                 if not share.verdict.done():
                     share.verdict.set_result(verdict)

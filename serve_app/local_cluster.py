@@ -13,6 +13,7 @@ import os
 import shutil
 import socket
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -40,6 +41,7 @@ QUIET = {
     "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": "1",
     "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "3600",  # above the longest call: an event WebSocket outlives a reload
     "RAY_DEDUP_LOGS": "0",
+    "RAY_prestart_worker_first_driver": "0",  # they would lack our hook (configs.lean) and idle for ever
     "MALLOC_ARENA_MAX": "2",
     "OMP_NUM_THREADS": "1",
 }
@@ -142,6 +144,9 @@ class LocalCluster:
         from configs.lean import without_pandas
 
         without_pandas()
+        # Starting Ray is waiting for other processes: our own imports take place meanwhile.
+        importing = threading.Thread(target=importlib.import_module, args=("graph",), daemon=True)
+        importing.start()
         ray.init(
             include_dashboard=False,
             log_to_driver=False,
@@ -155,6 +160,7 @@ class LocalCluster:
             http_options={"host": settings.host, "port": settings.port},
             logging_config={"log_level": "WARNING", "enable_access_log": False},
         )
+        importing.join()
         targets = [self._target(application) for application in read_config()["applications"]]
         serve.run_many(targets, wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
         self._wait()

@@ -82,7 +82,8 @@ class Recognition:
         """The utterance is not wanted any more."""
         self._over = True
         try:
-            await self._asr.forget(self.utterance)
+            async with self._turn:  # overtaking a piece under way, it would be undone by it
+                await self._asr.forget(self.utterance)
         except StageFailed as error:
             # The recogniser closes what is not fed any more by itself.
             log.info("forget_failed", extra={"utterance": self.utterance, "code": error.code})

@@ -20,7 +20,8 @@ def read_offer(body: bytes) -> str:
         text = body.decode("utf-8")
         if len(text.splitlines()) > MOST_OFFER_LINES:
             raise BadOffer("offer_too_large", f"an offer may have {MOST_OFFER_LINES} lines", "door", 413)
-        media = list(SessionDescription.parse(text).media)
+        description = SessionDescription.parse(text)
+        media, groups = list(description.media), list(description.group)
     except BadOffer:
         raise
     except Exception as error:  # aiortc's parser raises whatever its first surprise is
@@ -41,4 +42,9 @@ def read_offer(body: bytes) -> str:
         raise BadOffer("offer_incomplete", "the offer lacks ICE credentials", "door")
     if voice.dtls is None or not voice.dtls.fingerprints:
         raise BadOffer("offer_incomplete", "the offer lacks a DTLS fingerprint", "door")
+    mids = [section.rtp.muxId for section in media]
+    if len(set(mids)) < len(mids) or any(
+        mid not in mids for group in groups if group.semantic == "BUNDLE" for mid in group.items
+    ):
+        raise BadOffer("offer_inconsistent", "a=mid must be unique, and BUNDLE may name no other", "door")
     return text

@@ -53,6 +53,8 @@ class OpusDecoder:
 
     def decode(self, payload: bytes) -> bytes:
         """Decode one payload. Raises `BadAudio` when it is not Opus."""
+        if not payload:  # to the codec an empty packet is the end of the stream: it would decode nothing ever after
+            raise BadAudio("opus_undecodable", "an empty packet is not Opus", "media")
         try:
             return b"".join(
                 mono.to_ndarray().tobytes()

@@ -13,6 +13,8 @@ from serve_app.media.packet_order import Packet, PacketOrder
 
 MOST_FILLED_S = 2
 """A longer jump of the RTP clock is a restarted stream, not a gap."""
+SHORTEST_PACKET_SAMPLES = SAMPLE_RATE_HZ * 25 // 10_000
+"""Opus packets last 2.5 ms or a multiple of that (RFC 6716, section 2.1.4)."""
 
 
 class Receiver:
@@ -43,6 +45,8 @@ class Receiver:
 
     def _decode(self, packet: Packet) -> bytes:
         gap = self._gap(packet.timestamp)
+        if gap:
+            self._expected = packet.timestamp
         try:
             pcm = self._decoder.decode(packet.payload)
         except BadAudio:
@@ -50,7 +54,7 @@ class Receiver:
             pcm = b""
         if samples_in(pcm):
             # Resampling holds back a few samples now and then; the RTP clock is what counts.
-            length = round(samples_in(pcm) / 160) * 160
+            length = round(samples_in(pcm) / SHORTEST_PACKET_SAMPLES) * SHORTEST_PACKET_SAMPLES
             self._expected = (packet.timestamp + length * RTP_TICKS_PER_SAMPLE) % 2**32
         self.filled_samples += gap
         return bytes(gap * SAMPLE_BYTES) + pcm
