@@ -36,6 +36,7 @@ from serve_app.phrasebooks import Phrasebooks
 from serve_app.tenants.gate import Gate, secret
 from serve_app.tenants.models import Lines, Tenant
 from serve_app.tenants.store import YamlTenantStore
+from serve_app.warm_up import warm_up
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +86,8 @@ class CallHost:
         self._listener = Listener(self._app, args.listener_host)
         self.address = self._listener.address
         await self._listener.start()
-        self._housekeeping = asyncio.create_task(self._keep_phrasebooks_fresh())
+        self._warm = False
+        self._housekeeping = asyncio.create_task(self._keep_house())
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         return self._app
@@ -169,7 +171,12 @@ class CallHost:
             texts = [speakable(tenant.line(name, language)) for name in Lines.model_fields]  # type: ignore[arg-type]
             await self._lines.prepare(texts, language, tenant.voices[language])
 
-    async def _keep_phrasebooks_fresh(self) -> None:
+    async def _keep_house(self) -> None:
+        for tenant in await self.tenants.all():
+            if tenant.active:
+                await warm_up(tenant, self._vad, self._asr, self._knowledge, self._llm)
+                await self._prepare(tenant)
+        self._warm = True
         while True:
             await asyncio.sleep(PHRASEBOOK_PERIOD_S)
             for tenant in {live.session.tenant.id: live.session.tenant for live in self._calls.values()}.values():
@@ -208,7 +215,9 @@ class CallHost:
     # ------------------------------------------------------------ the replica's own life
 
     async def ready(self) -> dict[str, Any]:
-        """For `/readyz`."""
+        """For `/readyz`. Raises `StageBusy` until every path has been walked once."""
+        if not self._warm:
+            raise StageBusy("warming_up", "the models are being asked for the first time", "calls")
         return {"calls": len(self._calls), "most_calls": self.profile.limits.max_calls_per_host}
 
     async def check_health(self) -> None:
@@ -223,7 +232,7 @@ class CallHost:
         await self._wait_for_calls(max(0.0, patience_s))
         for live in list(self._calls.values()):
             live.session.end("host_shutdown")
-            if live.session.state == "connecting":  # it waits for the line, not for the session
+            if live.holding is not None and live.session.state == "connecting":  # it waits for the line
                 await live.line.close()
         await self._wait_for_calls(DRAIN_MARGIN_S)
         self._housekeeping.cancel()

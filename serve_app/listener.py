@@ -58,7 +58,7 @@ class Listener:
             await asyncio.sleep(0.005)
 
     async def stop(self) -> None:
-        """Stop serving; open connections are cut."""
+        """Take nothing more and close WebSockets, without waiting; a request under way may still be answered."""
         if self._serving is None:
             self._socket.close()
             return

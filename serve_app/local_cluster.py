@@ -160,6 +160,7 @@ class LocalCluster:
             http_options={"host": settings.host, "port": settings.port},
             logging_config={"log_level": "WARNING", "enable_access_log": False},
         )
+        self._progress("deploying the applications")
         importing.join()
         targets = [self._target(application) for application in read_config()["applications"]]
         serve.run_many(targets, wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)

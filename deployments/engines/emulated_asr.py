@@ -1,7 +1,11 @@
-"""A recogniser that is a delay of known length: words at a steady rate, `final_ms` for the final transcript."""
+"""A recogniser that is a delay of known length: words at a steady rate, `final_ms` for the final transcript.
+
+For measuring the platform. The delay is slept in the thread that calls the engine, as a real engine would work there.
+"""
 
 from __future__ import annotations
 
+import threading
 import time
 
 from configs.engines import EmulatedAsr as Settings
@@ -17,14 +21,21 @@ class EmulatedAsr:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.open_streams = 0
+        self._lock = threading.Lock()
+        self._open_streams = 0
 
     def open(self, phrasebook: Phrasebook | None) -> EmulatedStream | None:
         """A fresh stream; None when `MOST_STREAMS` are open."""
-        if self.open_streams >= MOST_STREAMS:
-            return None
-        self.open_streams += 1
+        with self._lock:
+            if self._open_streams >= MOST_STREAMS:
+                return None
+            self._open_streams += 1
         return EmulatedStream(self)
+
+    def give_back(self) -> None:
+        """A stream is closed."""
+        with self._lock:
+            self._open_streams -= 1
 
 
 class EmulatedStream:
@@ -51,7 +62,7 @@ class EmulatedStream:
         """Give the stream back."""
         if not self._closed:
             self._closed = True
-            self._engine.open_streams -= 1
+            self._engine.give_back()
 
     def _transcript(self, delay_ms: float, *, final: bool) -> Transcript:
         began = time.perf_counter()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,6 +85,7 @@ class CallSession:
         self._over = asyncio.Event()
         self._reason = ""
         self._tasks: asyncio.TaskGroup | None = None
+        parts.line.on_message(self.on_message)
 
     # ------------------------------------------------------------ life
 
@@ -93,7 +94,6 @@ class CallSession:
         line, clock = self._parts.line, self._parts.clock
         began = clock()
         line.play_from(self._playout.next_frame)
-        line.on_message(self.on_message)
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 for work in (self._listen(), self._hearing.judge(), self._watch_length()):
@@ -141,7 +141,10 @@ class CallSession:
     def spawn(self, work: Awaitable[None]) -> asyncio.Task[None]:
         """Run as a task of the call."""
         assert self._tasks is not None, "the call is not running"
-        return self._tasks.create_task(self._guard(work))
+        task = self._tasks.create_task(self._guard(work))
+        if isinstance(work, Coroutine):
+            task.add_done_callback(lambda _: work.close())  # cancelled before its first step, it was never awaited
+        return task
 
     async def _guard(self, work: Awaitable[None]) -> None:
         """A mistake of ours must end this call with a reason, and be seen; never hang it."""
@@ -244,7 +247,10 @@ class CallSession:
 
     def say_typed(self, text: str) -> None:
         """The caller typed a turn: it is answered as if it had been spoken."""
-        if self._tasks is None or self._over.is_set():
+        if self._over.is_set():
+            return
+        if self._tasks is None:
+            self.record.emit("error", {"code": "call_not_ready", "detail": "text is taken once the greeting has begun"})
             return
         self._stop_reply()
         self._commit_turn(text, None, None, typed=True)

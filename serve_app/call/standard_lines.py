@@ -54,6 +54,9 @@ class StandardLines:
             except DukatError as error:
                 log.warning("line_not_prepared", extra={"code": error.code, "language": language})
                 return
+            if not pcm:
+                log.warning("line_silent", extra={"language": language})
+                continue
             if len(self._lines) >= self._most:
                 self._lines.pop(next(iter(self._lines)))
             self._lines[(text, language, voice)] = SpokenLine(text, bytes(pcm), tuple(marks))

@@ -91,9 +91,13 @@ def test_a_tick_leaves_when_the_oldest_share_is_old_enough_not_the_newest() -> N
 
 def test_enough_windows_leave_at_once_and_the_next_share_waits_its_own_time() -> None:
     async def talk(ticker: VadTicker, judge: Judge) -> None:
-        await asyncio.gather(*(ticker.judge(share(call, windows=2)) for call in (1, 2, 3)))
+        waiting = []
+        for call, windows in ((1, 1), (2, 1), (3, 2), (4, 1)):
+            waiting.append(asyncio.create_task(ticker.judge(share(call, windows))))
+            await asyncio.sleep(0.1)
+        await asyncio.gather(*waiting)
 
-        assert [(pytest.approx(at), len(batch)) for at, batch in judge.batches] == [(0.0, 2), (0.5, 1)]
+        assert [(pytest.approx(at), len(batch)) for at, batch in judge.batches] == [(0.2, 3), (0.8, 1)]
 
     ticking(talk, oldest_ms=500, most_windows=4)
 
@@ -125,11 +129,17 @@ def test_a_verdict_that_comes_too_late_is_unknown_for_all() -> None:
 
 
 @pytest.mark.parametrize(
-    "failure",
-    [StageBusy("vad_busy", "full", "vad"), BadInput("vad_windows_wrong", "3 bytes", "vad"), ZeroDivisionError("a bug")],
-    ids=lambda failure: type(failure).__name__,
+    ("failure", "logged"),
+    [
+        (StageBusy("vad_busy", "full", "vad"), []),
+        (BadInput("vad_windows_wrong", "3 bytes", "vad"), ["vad_tick_failed"]),
+        (ZeroDivisionError("a bug"), ["vad_tick_failed"]),
+    ],
+    ids=["stage failed", "refused", "a bug"],
 )
-def test_whatever_the_request_raises_the_verdict_is_unknown_and_the_next_tick_works(failure: Exception) -> None:
+def test_whatever_the_request_raises_the_verdict_is_unknown_and_only_mistakes_are_logged(
+    failure: Exception, logged: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
     async def talk(ticker: VadTicker, judge: Judge) -> None:
         judge.fails = failure
         assert await asyncio.gather(ticker.judge(share(1)), ticker.judge(share(2))) == [None, None]
@@ -137,6 +147,7 @@ def test_whatever_the_request_raises_the_verdict_is_unknown_and_the_next_tick_wo
         judge.fails = None
 
         assert await ticker.judge(share(1)) == verdict_on(share(1))
+        assert [record.message for record in caplog.records] == logged
 
     ticking(talk)
 

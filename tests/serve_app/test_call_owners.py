@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import httpx
@@ -27,6 +28,14 @@ class TwoHosts:
     http: httpx.AsyncClient
     """Talks to `other`."""
     to_owner: httpx.AsyncClient
+
+
+async def read_until(socket: aiohttp.ClientWebSocketResponse, kind: str) -> list[dict[str, Any]]:
+    """Events up to the first of that type."""
+    events = []
+    while not events or events[-1]["type"] != kind:
+        events.append(await socket.receive_json(timeout=20))
+    return events
 
 
 @pytest.fixture
@@ -61,11 +70,10 @@ async def test_events_and_typed_turns_pass_through_the_other_host(two: TwoHosts)
         await line.connect(two.ours.url, "fake")
         path = httpx.URL(line.location or "").path
         async with http.ws_connect(f"{two.other.url}{path}/events") as socket:
-            await socket.send_json({"type": "caller.text", "text": "what are your opening hours"})
+            events = await read_until(socket, "call.state")
             await socket.send_bytes(b"\x00")
-            events = []
-            while not events or events[-1]["type"] != "transcript.final":
-                events.append(await socket.receive_json(timeout=20))
+            await socket.send_json({"type": "caller.text", "text": "what are your opening hours"})
+            events += await read_until(socket, "transcript.final")
             await line.hang_up()
             async for message in socket:
                 events.append(json.loads(message.data))

@@ -109,7 +109,7 @@ async def test_the_installation_s_token_opens_a_locked_tenant(tmp_path: Path, ht
     key = (tmp_path / "keys" / "api.token").read_text()
     answers = [
         await http.post("/v1/calls?tenant=locked", content=OFFER, headers={**SDP, "authorization": value})
-        for value in (f"Bearer {key}", f"Bearer {key[:-1]}", "Bearer ", key)
+        for value in (f"Bearer {key}", f"Bearer {key[:-1]}", "Bearer", key)
     ]
 
     assert [answer.status_code for answer in answers] == [201, 401, 401, 401]

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deployments.contracts.audio import FRAME_BYTES, FRAME_SAMPLES, SILENT_FRAME
+from deployments.contracts.audio import FRAME_BYTES, FRAME_MS, FRAME_SAMPLES, SILENT_FRAME
 from deployments.contracts.speech import SpeechAudio, WordMark
 from serve_app.call.playout import DUCKED_GAIN, Heard, Playout
-from tests.fakes.fake_call import FakeCall, FakeTts, a_profile
+from tests.fakes.fake_call import WORD_MS, FakeCall, FakeTts, a_profile
 from tests.fakes.virtual_time import run_virtual
 
 LEVEL = 10_000
@@ -211,6 +211,7 @@ def test_what_comes_late_for_an_older_or_a_stopped_reply_is_dropped() -> None:
     mouth = a_mouth_that_says("one")
     mouth.playout.begin(1)
     mouth.play()  # the fade of reply 0
+    mouth.playout.open_clause(1, "two")
     mouth.playout.open_clause(0, "late")
 
     assert not mouth.playout.add(0, voice(WORD))
@@ -218,8 +219,9 @@ def test_what_comes_late_for_an_older_or_a_stopped_reply_is_dropped() -> None:
     mouth.playout.finish(0)
     assert mouth.playout.stop(0) is None
     assert mouth.play() == [SILENT_FRAME] and mouth.playout.ended_s is None
-    mouth.say(1, "two")
-    mouth.playout.stop(1)
+    assert mouth.playout.add(1, voice(WORD), marks_of("two"))
+    mouth.play(2)
+    assert mouth.playout.stop(1) == Heard(1, "two", complete=False)
     assert not mouth.playout.add(1, voice(WORD))
     mouth.playout.open_clause(1, "later")
     assert not mouth.playout.add(1, voice(WORD))
@@ -280,6 +282,16 @@ def test_ducking_and_unducking_move_the_gain_over_a_frame_without_a_jump() -> No
     assert gains[: 2 * FRAME_SAMPLES].min() == 1.0
     assert gains[3 * FRAME_SAMPLES : 5 * FRAME_SAMPLES] == pytest.approx(DUCKED_GAIN, abs=1 / LEVEL)
     assert gains[6 * FRAME_SAMPLES :].min() == 1.0
+
+
+def test_a_voice_ducked_in_a_silence_comes_back_ducked_from_its_first_sample() -> None:
+    mouth = a_mouth_that_says("one")
+    mouth.play(2)
+    mouth.playout.duck()
+    mouth.play(2)
+    mouth.say(0, "two")
+
+    assert samples_of(mouth.play()[0]) == pytest.approx([LEVEL * DUCKED_GAIN] * FRAME_SAMPLES, abs=1)
 
 
 def test_a_ducked_voice_fades_from_where_it_is_and_the_next_reply_is_at_full_voice() -> None:
@@ -346,6 +358,24 @@ class SlowTts(FakeTts):
         await asyncio.sleep(0.5)
         async for piece in super()._pieces(text):
             yield piece
+
+
+@pytest.mark.parametrize("filler_after_ms", range(510, 535, 2))
+def test_a_bridge_never_comes_between_the_words_of_an_answer(filler_after_ms: int) -> None:
+    async def play() -> None:
+        call = FakeCall(profile=a_profile(budgets={"filler_after_ms": filler_after_ms}))
+        call.tts = SlowTts()
+        async with call:
+            await call.greeted()
+            before = len(call.line.played)
+            call.session.say_typed("what are your opening hours")
+            ledger = await call.until("turn.ledger", turn=1)
+            bridge_ms = call.line.loud_ms(before) - 13 * WORD_MS
+
+            began_ms = ledger["stages"]["playout"]["first_ms"]
+            assert bridge_ms == 0 or began_ms > filler_after_ms + bridge_ms - 2 * FRAME_MS
+
+    run_virtual(play())
 
 
 def test_an_answer_whose_voice_was_slow_is_remembered_though_a_bridge_was_said_meanwhile() -> None:

@@ -197,6 +197,14 @@ def test_a_cough_over_the_agent_is_a_false_start_and_no_turn() -> None:
     assert not listener.taker.speaking
 
 
+def test_a_candidate_is_not_ended_as_a_turn_however_short_the_wait() -> None:
+    listener = Listener(wait_complete_ms=64)
+    listener.hear(3, SPEECH, agent=True)
+
+    assert listener.hear(BARGE_IN_WINDOWS - 1, QUIET, agent=True, complete=True) == []
+    assert listener.hear(1, QUIET, agent=True, complete=True) == [FalseStart((3 + BARGE_IN_WINDOWS) * WINDOW)]
+
+
 def test_a_candidate_is_an_ordinary_utterance_once_the_agent_has_finished() -> None:
     listener = Listener()
     listener.hear(3, SPEECH, agent=True)

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from serve_app.media.packet_order import RESYNC_DISTANCE, Packet, PacketOrder, distance
 
+FIRSTS = st.one_of(st.integers(0, 0xFFFF), st.integers(0xFFF0, 0xFFFF))
+
 
 class Stream:
     """Packets pushed by their number in the stream; the sequence number of the first is `first`."""
@@ -45,7 +47,7 @@ def test_packets_that_overtook_wait_for_the_missing_one(first: int) -> None:
     assert (stream.order.lost, stream.order.late) == (0, 0)
 
 
-@pytest.mark.parametrize("first", [50, 0xFFFE])
+@pytest.mark.parametrize("first", [50, 0xFFFC, 0xFFFD, 0xFFFE])
 def test_a_missing_packet_is_given_up_when_too_many_wait(first: int) -> None:
     stream = Stream(first)
 
@@ -89,6 +91,14 @@ def test_a_far_jump_is_a_new_stream_and_no_loss(jump: int) -> None:
     assert (stream.order.lost, stream.order.late) == (0, 0)
 
 
+def test_what_waited_in_the_old_stream_does_not_appear_in_the_new_one() -> None:
+    stream = Stream()
+
+    assert stream.push(0, 2, 3) == [0]
+    assert stream.push(20_000, 20_002, 20_003) == [20_000]
+    assert stream.push(20_001) == [20_001, 20_002, 20_003]
+
+
 def test_a_burst_of_loss_short_of_a_jump_is_counted() -> None:
     stream = Stream()
     stream.push(0)
@@ -102,7 +112,7 @@ def test_distance_is_the_signed_step_whatever_has_wrapped(earlier: int, step: in
     assert distance((earlier + step) % 0x10000, earlier) == step
 
 
-@given(st.integers(0, 0xFFFF), st.lists(st.integers(0, 3), max_size=120))
+@given(FIRSTS, st.lists(st.integers(0, 3), max_size=120))
 @settings(deadline=None)
 def test_disorder_within_the_window_is_undone_without_loss(first: int, delays: list[int]) -> None:
     stream = Stream(first)
@@ -118,7 +128,7 @@ FATES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 12)), max_size=150)
 """Of each packet: copies that arrive (0 = lost), and how far later packets may overtake it."""
 
 
-@given(st.integers(0, 0xFFFF), st.integers(0, 5), FATES)
+@given(FIRSTS, st.integers(0, 5), FATES)
 @settings(deadline=None)
 def test_whatever_is_lost_doubled_or_late_the_output_only_goes_forward_and_the_account_is_right(
     first: int, most_held: int, fates: list[tuple[int, int]]
