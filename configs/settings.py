@@ -165,7 +165,10 @@ class AppArgs(Strict):
     def _absolute(cls, folder: str, info: ValidationInfo) -> str:
         if not folder and info.field_name == "tenants":
             return folder
-        path = Path(folder).expanduser()
+        try:
+            path = Path(folder).expanduser()
+        except RuntimeError as error:
+            raise ValueError(f"must be absolute or begin with ~: {error} ({folder!r})") from error
         if not path.is_absolute():
             raise ValueError(f"must be absolute or begin with ~: replicas do not share a working folder ({folder!r})")
         return str(path)

@@ -1,7 +1,7 @@
 """Recognition (M2), streaming-native engines. In: pieces of utterances. Out: transcripts, or `NeedAudio`.
 
 The state of an utterance lives here while it is spoken; the session keeps the audio. A replica that does not have the
-utterance up to the piece's offset (it is new, evicted the state, lost a piece or got one twice) asks for all of it again.
+utterance up to the offset of a piece (it is new, evicted the state, lost a piece or got one twice) asks for all of it.
 Everything an engine does runs in threads; one utterance is fed by one at a time.
 """
 

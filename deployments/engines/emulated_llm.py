@@ -27,9 +27,13 @@ class EmulatedLlm:
         self._tokens = settings.text.split()
 
     def generate(self, request: GenerationRequest) -> Iterator[TokenGroup]:
-        """The first token alone, then groups of ≥ 20 ms; `engine_ms` is the time measured inside this generator."""
+        """The first token alone, then groups of ≥ 20 ms, on a schedule that does not wait for who reads them.
+
+        `engine_ms` is the time since the group before was there: a model goes on writing while its words are fetched.
+        """
         tokens = self._tokens[: max(1, request.max_tokens)]
-        began_s = entered_s = time.perf_counter()
+        began_s = time.perf_counter()
+        counted_ms = 0.0
         sent = 0
         while sent < len(tokens):
             upto = min(len(tokens), sent + self._group) if sent else 1
@@ -37,6 +41,7 @@ class EmulatedLlm:
             time.sleep(max(0.0, due_s - time.perf_counter()))
             last = upto == len(tokens)
             text = " ".join(tokens[sent:upto]) + ("" if last else " ")
-            yield TokenGroup(text, upto - sent, last, (time.perf_counter() - entered_s) * 1000)
-            entered_s = time.perf_counter()
+            so_far_ms = (due_s - began_s) * 1000
+            yield TokenGroup(text, upto - sent, last, so_far_ms - counted_ms)
+            counted_ms = so_far_ms
             sent = upto

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,17 +46,41 @@ class Heard:
         return self.word.startswith("+")
 
 
+class Calibrator:
+    """Takes the average spectrum of a piece of audio, for all decoders.
+
+    It has a decoder of its own, which never hears audio in pieces: the first piece would turn the library's batch mean
+    into its running one for good (`feat_cmn` in feat.c), and every later average would carry the voices before.
+    """
+
+    def __init__(self) -> None:
+        self._decoder = Decoder(lm=None, loglevel="FATAL", cmn="batch")
+        silence = self._decoder.create_fsg("silence", 0, 0, [(0, 0, 1.0, phrase_graph.SILENCE)])
+        self._decoder.add_fsg("silence", silence)
+        self._decoder.activate_search("silence")
+        self._lock = threading.Lock()
+
+    def average(self, pcm: bytes) -> str:
+        """The mean cepstrum of `pcm`, in the decoder's own notation."""
+        with self._lock:
+            self._decoder.start_utt()
+            self._decoder.process_raw(pcm, full_utt=True)
+            self._decoder.end_utt()
+            return str(self._decoder.get_cmn(False))
+
+
 class Ear:
     """One decoder and the grammars compiled in it; one utterance at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, calibrator: Calibrator) -> None:
+        self._calibrator = calibrator
         with tempfile.TemporaryDirectory() as folder:
             fillers = Path(folder) / "fillers.dict"
             phones = "".join(f"{phrase_graph.phone_word(phone)} {phone}\n" for phone in phrase_graph.PHONES)
             fillers.write_text(f"<s> SIL\n</s> SIL\n{phrase_graph.SILENCE} SIL\n{phones}", encoding="ascii")
             # Fillers are in the graph where they are wanted; lw and wip 1: its likelihoods are meant as they stand.
             self._decoder = Decoder(
-                lm=None, loglevel="FATAL", bestpath=False, cmn="batch", beam=_BEAM, pbeam=_BEAM, wbeam=_BEAM,
+                lm=None, loglevel="FATAL", bestpath=False, cmn="live", beam=_BEAM, pbeam=_BEAM, wbeam=_BEAM,
                 lw=1.0, wip=1.0, fdict=str(fillers), fsgusefiller=False,
             )  # fmt: skip
         silence = self._decoder.create_fsg(_CALIBRATION, 0, 0, [(0, 0, 1.0, phrase_graph.SILENCE)])
@@ -86,11 +111,13 @@ class Ear:
 
     def warm(self, pcm: bytes) -> None:
         """Run everything once, so that the first caller does not wait for it."""
-        self._average(pcm)
+        self.start(pcm)
+        self.hear(pcm)
+        self.end()
 
     def start(self, opening: bytes) -> None:
         """Begin an utterance whose average spectrum is that of `opening`, which itself is not heard."""
-        self._decoder.set_cmn(self._average(opening))
+        self._decoder.set_cmn(self._calibrator.average(opening))
         self._decoder.activate_search(self._tuned)
         self._decoder.start_utt()
 
@@ -113,14 +140,6 @@ class Ear:
                 phones = len((self._decoder.lookup_word(name) or "?").split())
                 path.append(Heard(name.partition("(")[0].partition("~")[0], frames, score, phones))
         return path
-
-    def _average(self, pcm: bytes) -> str:
-        """The mean cepstrum of `pcm`, in the decoder's own notation. Leaves the calibration search active."""
-        self._decoder.activate_search(_CALIBRATION)
-        self._decoder.start_utt()
-        self._decoder.process_raw(pcm, full_utt=True)
-        self._decoder.end_utt()
-        return self._decoder.get_cmn(False)
 
     def _name(self, word: str, phones: str | None) -> str | None:
         """The dictionary's name of a word. A pronunciation is part of the name: no tenant changes another's."""

@@ -28,7 +28,7 @@ from deployments.contracts.errors import BadInput
 from deployments.contracts.speech import Phrasebook, Transcript
 from deployments.engines import phrase_graph
 from deployments.engines.phrase_graph import LeftOut, PhraseGraph
-from deployments.engines.pocketsphinx_ear import MOST_GRAMMARS, Ear, Heard
+from deployments.engines.pocketsphinx_ear import MOST_GRAMMARS, Calibrator, Ear, Heard
 
 OPENING_SAMPLES = SAMPLE_RATE_HZ
 """Audio from which the average spectrum is taken. With 0.6 and 0.8 s two sentences in a hundred fewer are right."""
@@ -56,7 +56,8 @@ class PocketSphinx:
     def __init__(self, settings: PocketSphinxAsr) -> None:
         self._most = settings.streams
         self._lock = threading.Lock()
-        self._idle = [Ear()]
+        self._calibrator = Calibrator()
+        self._idle = [Ear(self._calibrator)]
         self._made = 1
         self._left_out: OrderedDict[str, tuple[LeftOut, ...]] = OrderedDict()
         self._idle[0].warm(_DITHER.tobytes())
@@ -96,7 +97,7 @@ class PocketSphinx:
         if self._made == self._most:
             return None
         self._made += 1
-        return Ear()
+        return Ear(self._calibrator)
 
     def _report(self, phrasebook: Phrasebook, graph: PhraseGraph) -> None:
         with self._lock:

@@ -1,4 +1,4 @@
-"""The typed doors: what Ray raises becomes ours, and leaving a stream early stops the remote work. Without a cluster."""
+"""The typed doors: what Ray raises becomes ours; leaving a stream early stops the remote work. Without a cluster."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_our_own_errors_arrive_as_they_were_raised(ours: DukatError, raised: Any
     arrived = translate(raised(ours), "asr")
 
     assert type(arrived) is type(ours)
-    assert (arrived.code, arrived.detail, arrived.stage, arrived.status) == ours.args[:3] + (ours.status,)
+    assert (arrived.code, arrived.detail, arrived.stage, arrived.status) == (*ours.args[:3], ours.status)
     assert str(arrived) == str(ours)  # no remote stack in it
     assert pickle.loads(pickle.dumps(arrived)).code == ours.code
 
@@ -92,7 +92,7 @@ class FakeResponse:
         return self._answer().__await__()
 
     async def _answer(self) -> Any:
-        return [item async for item in self][0]
+        return await anext(aiter(self))
 
     async def __aiter__(self) -> AsyncIterator[Any]:
         for item in self.items:
@@ -205,7 +205,12 @@ class FakeHandle:
 async def test_clients_call_the_methods_that_the_deployments_have(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
     asked: list[str] = []
-    monkeypatch.setattr(clients, "handle_to", lambda name: asked.append(name) or FakeHandle(calls))
+
+    def handle_to(name: str) -> FakeHandle:
+        asked.append(name)
+        return FakeHandle(calls)
+
+    monkeypatch.setattr(clients, "handle_to", handle_to)
     asr, knowledge = clients.AsrClient(), clients.KnowledgeClient()
     await clients.VadClient().judge_batch([])
     await asr.hear(SpeechPiece("u1", 0, b"", False), None)

@@ -27,6 +27,8 @@ from tests.fakes.fake_tenant import a_tenant
 LOOPBACK = "127.0.0.1"
 NUMBER = "+97145550199"
 SDP = {"content-type": "application/sdp"}
+TRICKLE = {"content-type": "application/trickle-ice-sdpfrag"}
+CANDIDATE = b"a=mid:0\r\na=candidate:1 1 udp 2130706431 127.0.0.1 9 typ host\r\n"
 ANSWER = "We are open from eight to eight. On Friday we close at noon."
 
 OFFER = """v=0
@@ -114,6 +116,11 @@ class FakeHost(CallHost):
         """The garbage collector must not make a coroutine that nobody awaits."""
 
     @property
+    def calls(self) -> int:
+        """How many it has now."""
+        return len(self._calls)
+
+    @property
     def url(self) -> str:
         return f"http://{self.address}"
 
@@ -179,3 +186,10 @@ async def post_offer(http: httpx.AsyncClient, offer: str = OFFER, tenant: str = 
     answer = await http.post(f"/v1/calls?tenant={tenant}", content=offer.encode(), headers=SDP)
     assert answer.status_code == 201, answer.text
     return answer.headers["location"]
+
+
+def refused(answer: httpx.Response) -> tuple[int, str]:
+    """Status and code of a problem document."""
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    assert answer.json()["status"] == answer.status_code
+    return answer.status_code, answer.json()["code"]

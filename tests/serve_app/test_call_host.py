@@ -66,7 +66,7 @@ async def test_typed_turns_and_the_past_over_the_event_socket(host: FakeHost) ->
     async with CallerLine(host_addresses=(LOOPBACK,)) as line, aiohttp.ClientSession() as http:
         await line.connect(host.url, "fake")
         await until(lambda: "call.state" in [event.type for event in host.sink.events])
-        async with http.ws_connect(f"ws{line.location.removeprefix('http')}/events") as socket:
+        async with http.ws_connect(f"{line.location}/events") as socket:
             for text in ("nonsense", "[" * 5000, '{"type": "caller.text", "text": "\\ud800"}', "[]"):
                 await socket.send_str(text)
             await socket.send_bytes(b"\xff")
@@ -183,8 +183,21 @@ async def test_a_knowledge_base_that_fails_ends_no_call(
         await line.connect(host.url, "fake")
         await until(lambda: "call.state" in [event.type for event in host.sink.events])
 
-    await host.check_health()
     assert host.told("call.state")[0]["state"] == "greeting"
+
+
+async def test_a_knowledge_base_that_fails_does_not_restart_the_replica(tmp_path: Path) -> None:
+    async with open_host(tmp_path) as host:
+        host.knowledge.fails = StageFailed("knowledge_gone", "-")
+        await until(lambda: len(host.knowledge.queries) > 0)
+        await host.check_health()
+        with pytest.raises(StageBusy, match="warming_up"):
+            await host.ready()
+
+        host.knowledge.fails = None
+        await until(lambda: host._warm)
+
+        assert await host.ready() == {"calls": 0, "most_calls": 20}
 
 
 async def test_a_refused_offer_takes_no_place(host: FakeHost) -> None:
@@ -192,7 +205,7 @@ async def test_a_refused_offer_takes_no_place(host: FakeHost) -> None:
     with pytest.raises(BadOffer, match="offer_unusable"):
         await host.open_call(tenant, OFFER.replace("opus/48000/2", "opus/8000").encode())
 
-    assert (await host.ready())["calls"] == 0
+    assert host.calls == 0
     assert host.sink.events == []
 
 
@@ -221,18 +234,21 @@ async def test_a_host_that_stops_waits_for_its_calls(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("connected", [True, False])
 async def test_a_host_that_can_wait_no_longer_says_so(tmp_path: Path, connected: bool) -> None:
-    async with open_host(tmp_path, drained=True, deployments=patient(0)) as host:
-        async with client(host) as http, CallerLine(host_addresses=(LOOPBACK,)) as line:
-            if connected:
-                await line.connect(host.url, "fake")
-                await until(lambda: "call.state" in [event.type for event in host.sink.events])
-            else:
-                await post_offer(http)
-            await host.drain()
+    async with (
+        open_host(tmp_path, drained=True, deployments=patient(0)) as host,
+        client(host) as http,
+        CallerLine(host_addresses=(LOOPBACK,)) as line,
+    ):
+        if connected:
+            await line.connect(host.url, "fake")
+            await until(lambda: "call.state" in [event.type for event in host.sink.events])
+        else:
+            await post_offer(http)
+        await host.drain()
 
     assert [event["reason"] for event in host.told("call.ended")] == ["host_shutdown"]
     assert host.sink.events[-1].type == "call.ended"
-    assert (await host.ready())["calls"] == 0
+    assert host.calls == 0
 
 
 async def test_an_offer_that_is_being_answered_when_the_host_stops_becomes_no_call(tmp_path: Path) -> None:

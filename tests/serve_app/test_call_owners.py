@@ -15,8 +15,7 @@ import pytest
 
 from serve_app.caller.line import CallerLine
 from serve_app.listener import FORWARDED
-from tests.fakes.fake_host import LOOPBACK, FakeHost, client, open_host, post_offer
-from tests.serve_app.test_calls_http import CANDIDATE, TRICKLE, refused
+from tests.fakes.fake_host import CANDIDATE, LOOPBACK, TRICKLE, FakeHost, client, open_host, post_offer, refused
 
 
 @dataclass
@@ -32,7 +31,7 @@ class TwoHosts:
 
 async def read_until(socket: aiohttp.ClientWebSocketResponse, kind: str) -> list[dict[str, Any]]:
     """Events up to the first of that type."""
-    events = []
+    events: list[dict[str, Any]] = []
     while not events or events[-1]["type"] != kind:
         events.append(await socket.receive_json(timeout=20))
     return events
@@ -62,7 +61,7 @@ async def test_requests_reach_the_owner_and_its_answers_come_back(two: TwoHosts)
     assert (patched.status_code, ended.status_code) == (204, 204)
     assert refused(wrong) == (415, "content_type_wrong")
     assert refused(again) == (410, "call_over")
-    assert (await two.ours.ready())["calls"] == 0
+    assert two.ours.calls == 0
 
 
 async def test_events_and_typed_turns_pass_through_the_other_host(two: TwoHosts) -> None:

@@ -56,7 +56,7 @@ HEADER = base64.urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}').decode().rstri
         f"{HEADER}..",
         f"{NESTED}.e30.AA",
         "x" * (LONGEST_TOKEN_CHARS + 1),
-        jwt.encode({"aud": AUDIENCE, "sub": "c1", "exp": 2**40}, None, algorithm="none"),
+        jwt.encode({"aud": AUDIENCE, "sub": "c1", "exp": 2**40}, "", algorithm="none"),
         jwt.encode({"aud": AUDIENCE, "sub": "c1", "exp": 2**40}, "o" * 43, algorithm="HS256"),
         jwt.encode({"aud": AUDIENCE, "sub": "c1", "exp": 2**40}, "k" * 64, algorithm="HS512"),
         signed(exp=1),

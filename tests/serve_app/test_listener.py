@@ -234,25 +234,33 @@ async def echo(request: web.Request) -> web.WebSocketResponse:
 
 
 async def test_a_websocket_goes_both_ways_for_longer_than_a_request_may() -> None:
-    async with owning(echo) as owner, passing_on(owner, timeout_s=0.3) as address, aiohttp.ClientSession() as http:
-        async with http.ws_connect(f"ws://{address}/v1/calls/c1/events") as socket:
-            await socket.send_str("أهلا")
-            first = await socket.receive_str(timeout=20)
-            await asyncio.sleep(0.5)
-            await socket.send_bytes(b"two")
-            second = await socket.receive_str(timeout=20)
-            await socket.send_str("bye")
-            last = await socket.receive(timeout=20)
+    async with (
+        owning(echo) as owner,
+        passing_on(owner, timeout_s=0.3) as address,
+        aiohttp.ClientSession() as http,
+        http.ws_connect(f"ws://{address}/v1/calls/c1/events") as socket,
+    ):
+        await socket.send_str("أهلا")
+        first = await socket.receive_str(timeout=20)
+        await asyncio.sleep(0.5)
+        await socket.send_bytes(b"two")
+        second = await socket.receive_str(timeout=20)
+        await socket.send_str("bye")
+        last = await socket.receive(timeout=20)
 
     assert (first, second) == ("أهلا", "b'two'")
     assert (last.type, socket.close_code) == (aiohttp.WSMsgType.CLOSE, 4321)
 
 
 async def test_an_owner_that_dies_closes_the_client_s_websocket_as_our_fault() -> None:
-    async with owning(echo) as owner, passing_on(owner) as address, aiohttp.ClientSession() as http:
-        async with http.ws_connect(f"ws://{address}/v1/calls/c1/events") as socket:
-            await socket.send_str("die")
-            last = await socket.receive(timeout=20)
+    async with (
+        owning(echo) as owner,
+        passing_on(owner) as address,
+        aiohttp.ClientSession() as http,
+        http.ws_connect(f"ws://{address}/v1/calls/c1/events") as socket,
+    ):
+        await socket.send_str("die")
+        last = await socket.receive(timeout=20)
 
     assert (last.type, last.data, last.extra) == (aiohttp.WSMsgType.CLOSE, 1011, "call_owner_gone")
 

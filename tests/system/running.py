@@ -87,6 +87,8 @@ class RunningProduct:
                     if process.is_running():
                         process.kill()
         self._reader.join(10)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
         return self.process.wait(10)
 
     def wait_ready(self, patience_s: float = 60.0) -> None:

@@ -87,7 +87,7 @@ async def test_an_offer_that_prefers_g711_is_answered_with_opus_all_the_same() -
 async def test_video_is_declined_and_the_voice_answered() -> None:
     answered = await answer((OFFER + VIDEO).encode())
 
-    voice, data, video = answered.split("m=")[1:]
+    voice, _, video = answered.split("m=")[1:]
     assert voice.startswith("audio") and "a=sendrecv" in voice
     assert video.startswith("video") and "a=inactive" in video
 

@@ -8,6 +8,7 @@ import json
 import threading
 from collections.abc import AsyncIterator, Iterator
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,7 @@ async def test_audio_goes_both_ways(line: WebRtcLine, phone: Phone) -> None:
     assert loud * 20 == pytest.approx(500, abs=60)
     assert level_dbfs(phone.heard()[-SAMPLE_RATE_HZ:]) > LOUD_DBFS
     stamps = [packet.timestamp for packet in phone.packets]
-    assert {(after - before) % 2**32 for before, after in zip(stamps, stamps[1:], strict=False)} == {960}
+    assert {(after - before) % 2**32 for before, after in pairwise(stamps)} == {960}
     assert line.receiver.undecodable == line.overrun == 0
 
 
@@ -158,7 +159,7 @@ async def test_messages_reach_the_handler_and_garbage_is_answered(line: WebRtcLi
     messages: list[dict[str, object]] = []
     line.on_message(messages.append)
     await phone.call(line)
-    garbage = [
+    garbage: list[str | bytes] = [
         "nonsense",
         "",
         "[1]",
@@ -290,6 +291,10 @@ async def test_the_private_parts_of_aiortc_are_those_of_the_pinned_version(line:
     assert version("aiortc") == "1.16.0"
     assert '"aiortc==1.16.0"' in project
     assert receiver._RTCRtpReceiver__remote_streams == {}
-    assert list(inspect.signature(RTCRtpReceiver._handle_rtp_packet).parameters) == ["self", "packet", "arrival_time_ms"]
+    assert list(inspect.signature(RTCRtpReceiver._handle_rtp_packet).parameters) == [
+        "self",
+        "packet",
+        "arrival_time_ms",
+    ]
     assert inspect.iscoroutinefunction(RTCRtpReceiver._handle_rtp_packet)
     assert receiver.transport.transport._connection.get_component_candidates
