@@ -12,8 +12,7 @@ does not reload weights. What differs between a laptop and a cluster is the prof
 deployment's class is defined here: a replica imports the module of its class, and should not have to import everything.
 """
 
-from __future__ import annotations
-
+# No `from __future__ import annotations`: Serve reads the builders' annotations to turn `args` into `AppArgs`.
 from pathlib import Path
 from typing import Any
 

@@ -112,7 +112,8 @@ class LocalCluster:
     def __init__(self, settings: LocalSettings, progress: Callable[[str], None] = lambda line: None) -> None:
         self._settings = settings
         self._progress = progress
-        self._folder = Path(tempfile.mkdtemp(prefix="dukat-"))
+        # HAProxy puts a 56-character name below it, and a socket's path may have 97 characters: so not $TMPDIR.
+        self._folder = Path(tempfile.mkdtemp(prefix="dukat-", dir="/tmp"))
         self._before: dict[str, str | None] = {}
         self._started: set[psutil.Process] = set()
 
@@ -205,7 +206,7 @@ class LocalCluster:
     def _set_environment(self) -> None:
         """Ray reads these in every process; they are put back by `stop`."""
         stats, metrics, fallback, ingress = free_ports(4)
-        haproxy = self._folder / "haproxy"
+        haproxy = self._folder
         wanted = {
             **QUIET,
             "RAY_SERVE_HAPROXY_STATS_PORT": str(stats),
