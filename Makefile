@@ -32,7 +32,7 @@ $(UV):
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check uv==0.13.8
 
 $(VENV)/.run-ready: $(UV) locks/run.lock pyproject.toml
-	@$(UV) pip install --python $(VENV)/bin/python --no-deps --require-hashes -r locks/run.lock
+	@$(UV) pip install --python $(VENV)/bin/python --no-deps --require-hashes --compile-bytecode -r locks/run.lock
 	@$(UV) pip install --python $(VENV)/bin/python --quiet --no-deps --editable .
 	@touch $@
 

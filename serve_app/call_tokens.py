@@ -55,6 +55,5 @@ class CallTokens:
                 text, self._key, algorithms=["HS256"], audience=AUDIENCE, options={"require": ["exp", "sub", "aud"]}
             )
             return CallToken(str(claims["sub"]), str(claims["ten"]), str(claims["own"]), int(claims["epo"]))
-        # RecursionError: the header is read as JSON before the signature is checked, and may be all brackets.
-        except (jwt.InvalidTokenError, KeyError, TypeError, ValueError, RecursionError) as error:
+        except (jwt.InvalidTokenError, KeyError, TypeError, ValueError) as error:
             raise NotAllowed("call_token_invalid", "this is no call of this installation", "calls", 403) from error

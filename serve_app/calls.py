@@ -238,7 +238,7 @@ class CallHost:
         self._housekeeping.cancel()
         await self.forwarder.close()
         await self._listener.stop()
-        self._sink.close()
+        await asyncio.to_thread(self._sink.close)  # seals and syncs
 
     async def _wait_for_calls(self, timeout_s: float) -> None:
         holding = [live.holding for live in self._calls.values() if live.holding is not None]

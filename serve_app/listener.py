@@ -140,4 +140,3 @@ async def _up(client: WebSocket, upstream: aiohttp.ClientWebSocketResponse) -> N
         while (received := await client.receive())["type"] == "websocket.receive":
             text = received.get("text")
             await (upstream.send_bytes(received["bytes"]) if text is None else upstream.send_str(text))
-    await upstream.close()

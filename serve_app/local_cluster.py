@@ -116,6 +116,7 @@ class LocalCluster:
         self._folder = Path(tempfile.mkdtemp(prefix="dukat-", dir="/tmp"))
         self._before: dict[str, str | None] = {}
         self._started: set[psutil.Process] = set()
+        self._deployed: set[str] = set()
 
     def __enter__(self) -> LocalCluster:
         try:
@@ -164,6 +165,7 @@ class LocalCluster:
         self._progress("deploying the applications")
         importing.join()
         targets = [self._target(application) for application in read_config()["applications"]]
+        self._deployed = {target.name for target in targets}
         serve.run_many(targets, wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
         self._wait()
 
@@ -194,13 +196,13 @@ class LocalCluster:
                 state = str(application.status.value)
                 if state == "RUNNING" and name not in shown:
                     shown.add(name)
-                    self._progress(f"{name} is running ({len(shown)} of {len(applications)})")
+                    self._progress(f"{name} is running ({len(shown)} of {len(self._deployed)})")
                 elif state in ("DEPLOY_FAILED", "UNHEALTHY"):
                     raise BadSettings("application_failed", f"{name}: {_reason(application)}", "up")
-            if len(shown) == len(applications):
+            if shown == self._deployed:
                 return
             time.sleep(0.1)
-        missing = sorted(set(applications) - shown)
+        missing = sorted(self._deployed - shown)
         raise StageTimeout("start_late", f"not running after {START_TIMEOUT_S:g} s: {', '.join(missing)}", "up")
 
     def _set_environment(self) -> None:

@@ -14,22 +14,20 @@ import logging
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from fractions import Fraction
 from typing import Any
 
 import aioice.ice
-import av
 from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
-from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from aiortc.rtcrtpreceiver import RTCRtpReceiver, StreamStatistics
 from aiortc.rtp import RtpPacket
 from aiortc.sdp import candidate_from_sdp
 
 from configs.settings import Media
-from deployments.contracts.audio import FRAME_MS, SILENT_FRAME, HeardAudio
+from deployments.contracts.audio import HeardAudio
 from deployments.contracts.errors import BadOffer, CallOver
 from serve_app.doors.messages import UNREADABLE, read_message
-from serve_app.media.opus import RTP_CLOCK_HZ, RTP_TICKS_PER_FRAME, OpusEncoder
+from serve_app.doors.reply_track import ReplyTrack
+from serve_app.media.opus import RTP_CLOCK_HZ
 from serve_app.media.packet_order import Packet
 from serve_app.media.receiver import Receiver
 
@@ -39,6 +37,8 @@ WAITING_FRAMES = 100
 """Two seconds; a session that falls further behind loses audio, counted in `overrun`."""
 MOST_TRICKLED = 100
 """Candidates taken after the offer; each is probed from here, so a caller may not name them without end."""
+CLOSE_S = 5.0
+"""What closing the connection may take."""
 
 _interface_addresses = aioice.ice.get_host_addresses
 
@@ -51,60 +51,6 @@ def offer_host_addresses(media: Media) -> None:
         return [*wanted, "127.0.0.1"] if media.loopback and "127.0.0.1" not in wanted else wanted
 
     aioice.ice.get_host_addresses = addresses
-
-
-class ReplyTrack(MediaStreamTrack):
-    """What the caller hears: asks for a frame each 20 ms and hands it over as a ready Opus packet.
-
-    The first sound after silence leaves at once: up to 20 ms before its place on the 20 ms grid, and so does what
-    follows it. Back in silence the grid is kept again, so the RTP clock never runs away from real time.
-    """
-
-    kind = "audio"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.source: Callable[[], bytes] = lambda: SILENT_FRAME
-        self._encoder = OpusEncoder()
-        self._due: float | None = None
-        self._early_s = 0.0
-        """How far before the grid the last packet left."""
-        self._ticks = 0
-        self._wake: asyncio.Future[None] | None = None
-
-    def hurry(self) -> None:
-        """Do not wait for the end of the 20 ms."""
-        if self._wake is not None and not self._wake.done():
-            self._wake.set_result(None)
-
-    async def recv(self) -> av.Packet:
-        """The next packet, when it is due."""
-        if self.readyState != "live":
-            raise MediaStreamError
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        if self._due is None or now - self._due > 0.2:  # a stalled loop is not caught up with in a burst
-            self._due, self._early_s = now, 0.0
-        await self._sleep_until(loop, self._due - self._early_s)
-        frame = self.source()
-        self._early_s = 0.0 if frame == SILENT_FRAME else max(0.0, self._due - loop.time())
-        self._due += FRAME_MS / 1000
-        packet = av.Packet(self._encoder.encode(frame))
-        packet.pts = self._ticks
-        packet.time_base = Fraction(1, RTP_CLOCK_HZ)
-        self._ticks += RTP_TICKS_PER_FRAME
-        return packet
-
-    async def _sleep_until(self, loop: asyncio.AbstractEventLoop, at: float) -> None:
-        if at <= loop.time():
-            return
-        self._wake = loop.create_future()
-        timer = loop.call_at(at, self.hurry)
-        try:
-            await self._wake
-        finally:
-            timer.cancel()
-            self._wake = None
 
 
 class WebRtcLine:
@@ -271,9 +217,13 @@ class WebRtcLine:
             self._heard.put_nowait(None)
 
     async def close(self) -> None:
-        """End the line; safe to call twice."""
+        """End the line; safe to call twice, and never raises."""
         self._hang_up()
         if not self._closed:
             self._closed = True
             self._track.stop()
-            await self._peer.close()
+            try:
+                async with asyncio.timeout(CLOSE_S):
+                    await self._peer.close()
+            except Exception:  # whatever is wrong inside aiortc: the call is over, and its place must become free
+                log.exception("close_failed")

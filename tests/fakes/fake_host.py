@@ -144,8 +144,8 @@ def write_tenants(folder: Path) -> Path:
 
 
 @asynccontextmanager
-async def open_host(state: Path, *texts: str, drained: bool = False, **profile: Any) -> AsyncIterator[FakeHost]:
-    """A host whose caller says `texts`. `drained`: the test does that itself. Hosts of one `state` share their keys."""
+async def open_host(state: Path, *texts: str, **profile: Any) -> AsyncIterator[FakeHost]:
+    """A host whose caller says `texts`. Hosts of one `state` share their keys."""
     values = {
         "name": "test",
         "engines": {stage: {"kind": "emulated"} for stage in ("asr", "llm", "tts")},
@@ -172,8 +172,11 @@ async def open_host(state: Path, *texts: str, drained: bool = False, **profile: 
         try:
             yield host
         finally:
-            if not drained:
+            if not host.sink.closed:
                 await host.drain()
+            for live in list(host._calls.values()):  # there are none, unless the test has failed
+                live.session.end("test_over")
+                await live.line.close()
 
 
 def client(host: FakeHost) -> httpx.AsyncClient:

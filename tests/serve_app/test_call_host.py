@@ -217,7 +217,7 @@ def patient(seconds: float) -> dict[str, object]:
 
 
 async def test_a_host_that_stops_waits_for_its_calls(tmp_path: Path) -> None:
-    async with open_host(tmp_path, drained=True, deployments=patient(30)) as host, client(host) as http:
+    async with open_host(tmp_path, deployments=patient(30)) as host, client(host) as http:
         call = await post_offer(http)
         draining = asyncio.create_task(host.drain())
         await asyncio.sleep(0)
@@ -235,7 +235,7 @@ async def test_a_host_that_stops_waits_for_its_calls(tmp_path: Path) -> None:
 @pytest.mark.parametrize("connected", [True, False])
 async def test_a_host_that_can_wait_no_longer_says_so(tmp_path: Path, connected: bool) -> None:
     async with (
-        open_host(tmp_path, drained=True, deployments=patient(0)) as host,
+        open_host(tmp_path, deployments=patient(0)) as host,
         client(host) as http,
         CallerLine(host_addresses=(LOOPBACK,)) as line,
     ):
@@ -252,7 +252,7 @@ async def test_a_host_that_can_wait_no_longer_says_so(tmp_path: Path, connected:
 
 
 async def test_an_offer_that_is_being_answered_when_the_host_stops_becomes_no_call(tmp_path: Path) -> None:
-    async with open_host(tmp_path, drained=True) as host:
+    async with open_host(tmp_path) as host:
         tenant = await host.tenants.by_id("fake")
         opening = asyncio.create_task(host.open_call(tenant, OFFER.encode()))
         await asyncio.sleep(0)

@@ -39,11 +39,13 @@ async def read_until(socket: aiohttp.ClientWebSocketResponse, kind: str) -> list
 
 @pytest.fixture
 async def two(tmp_path: Path) -> AsyncIterator[TwoHosts]:
-    async with open_host(tmp_path, drained=True) as ours, open_host(tmp_path) as other:
-        async with client(other) as http, client(ours) as to_owner:
-            yield TwoHosts(ours, other, http, to_owner)
-        if not ours.sink.closed:
-            await ours.drain()
+    async with (
+        open_host(tmp_path) as ours,
+        open_host(tmp_path) as other,
+        client(other) as http,
+        client(ours) as to_owner,
+    ):
+        yield TwoHosts(ours, other, http, to_owner)
 
 
 async def test_requests_reach_the_owner_and_its_answers_come_back(two: TwoHosts) -> None:

@@ -79,7 +79,7 @@ class RunningProduct:
         """Ctrl-C; the exit status."""
         family = self.family()
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
+            os.killpg(self.process.pid, signal.SIGINT)  # as a terminal does: to everything in its group
             try:
                 self.process.wait(patience_s)
             except subprocess.TimeoutExpired:

@@ -196,7 +196,7 @@ def test_the_emulated_model_takes_the_time_it_is_set_to() -> None:
 
 
 def test_the_emulated_model_goes_on_while_its_consumer_is_busy() -> None:
-    """As a real engine would: the words that fell due meanwhile are there at once, and still cost the engine its time."""
+    """As a real engine would: what fell due meanwhile is there at once, and still cost the engine its time."""
     settings = EmulatedLlmSettings(first_token_ms=0, tokens_per_s=2, text="one two three")
     generator = load(settings).generate(a_request("?"))
     next(generator)

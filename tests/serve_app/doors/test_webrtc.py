@@ -24,6 +24,7 @@ from deployments.contracts.audio import FRAME_BYTES, SAMPLE_RATE_HZ, samples_in
 from deployments.contracts.errors import CallOver
 from serve_app.call.ear import level_dbfs
 from serve_app.caller.peer import new_peer
+from serve_app.doors import webrtc
 from serve_app.doors.messages import MOST_MESSAGE_CHARS
 from serve_app.doors.webrtc import WAITING_FRAMES, WebRtcLine, offer_host_addresses
 from serve_app.media.opus import OpusDecoder, OpusEncoder
@@ -245,6 +246,26 @@ async def test_a_line_closed_before_media_flows_was_never_connected(line: WebRtc
 
     with pytest.raises(CallOver, match="not_connected"):
         await connecting
+
+
+@pytest.mark.parametrize("fault", ["hangs", "raises"])
+async def test_a_connection_that_cannot_be_closed_keeps_nobody_waiting(
+    line: WebRtcLine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fault: str
+) -> None:
+    close = line._peer.close
+
+    async def broken() -> None:
+        await close()
+        if fault == "raises":
+            raise AttributeError("transport")
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(webrtc, "CLOSE_S", 0.05)
+    monkeypatch.setattr(line._peer, "close", broken)
+    await line.close()
+
+    assert line.gone.is_set()
+    assert "close_failed" in caplog.text
 
 
 async def test_nothing_of_a_call_outlives_it(line: WebRtcLine, phone: Phone) -> None:
