@@ -37,13 +37,13 @@ class SileroVad(EngineSettings):
 
 
 class PocketSphinxAsr(EngineSettings):
-    """PocketSphinx with a JSGF grammar of the tenant's phrases (BSD). English only."""
+    """PocketSphinx with a grammar of the tenant's phrases (BSD). English only."""
 
-    engine: ClassVar[str] = "deployments.engines.pocketsphinx_jsgf:PocketSphinx"
+    engine: ClassVar[str] = "deployments.engines.pocketsphinx_phrases:PocketSphinx"
     nature: ClassVar[Literal["embedded", "emulated", "model"]] = "embedded"
     kind: Literal["pocketsphinx"] = "pocketsphinx"
     streams: int = Field(default=4, ge=1, le=64)
-    """Utterances recognised at once; each holds a decoder of about 40 MB."""
+    """Utterances recognised at once; each holds a decoder of 28 MB."""
 
 
 class EmulatedAsr(EngineSettings):

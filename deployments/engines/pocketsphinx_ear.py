@@ -1,6 +1,6 @@
 """One PocketSphinx decoder: a tenant's phrasebook compiled into it, audio in, the best path through its graph out.
 
-Settings, figures and traps of the library (5.1.1) are here; what a path means is decided in `pocketsphinx_jsgf.py`.
+Settings, figures and traps of the library (5.1.1) are here; what a path means is decided in `pocketsphinx_phrases.py`.
 A decoder takes 0.13 s to load and 28 MB. Its noise reduction is switched off: it is never reset, so a transcript would
 depend on earlier callers; the recognition rate is the same without it (2026-11-21).
 """

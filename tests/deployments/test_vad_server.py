@@ -65,7 +65,7 @@ async def test_each_call_gets_its_own_verdicts_and_state() -> None:
         [
             VadWindows(windows(0.5), None),
             VadWindows(windows(0.125, 0.25, 0.375), None),
-            VadWindows(windows(0.75, 0.0), np.float32([10]).tobytes()),
+            VadWindows(windows(0.75, 0.0), np.array([10], np.float32).tobytes()),
         ]
     )
 

@@ -18,7 +18,7 @@ from deployments.contracts.errors import BadInput
 from deployments.contracts.ports import AsrEngine, TtsEngine
 from deployments.contracts.speech import Phrasebook, SynthesisRequest, Transcript
 from deployments.engines.emulated_asr import MOST_STREAMS
-from deployments.engines.pocketsphinx_jsgf import PocketSphinx
+from deployments.engines.pocketsphinx_phrases import PocketSphinx
 from deployments.loading import load
 
 QUESTIONS = (
