@@ -77,7 +77,6 @@ class Budgets(Strict):
     """What each stage may take before something else is done (T8), in milliseconds."""
 
     vad_ms: float = Field(default=40, gt=0)
-    asr_partial_ms: float = Field(default=250, gt=0)
     asr_final_ms: float = Field(default=1500, gt=0)
     retrieval_ms: float = Field(default=1000, gt=0)
     llm_first_token_ms: float = Field(default=2000, gt=0)
@@ -102,6 +101,8 @@ class Dialogue(Strict):
     passages: int = Field(default=3, ge=1)
     min_passage_score: float = Field(default=0.45, ge=0, le=1)
     history_messages: int = Field(default=20, ge=2)
+    sure_goodbye: float = Field(default=0.6, ge=0, le=1)
+    """A spoken goodbye recognised with less confidence is asked about instead of acted on."""
 
 
 class Media(Strict):

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 from configs.settings import AppArgs, load_profile
 from deployments.clients import AsrClient, KnowledgeClient, LlmClient, TtsClient, VadClient
 from deployments.contracts.call_events import CallEvent
-from deployments.contracts.errors import CallOver, NotAllowed, StageBusy
+from deployments.contracts.errors import CallOver, NotAllowed, StageBusy, StageFailed
 from deployments.vad_tick import VadTicker
 from serve_app.call.record import CallRecord
 from serve_app.call.session import CallParts, CallSession
@@ -51,6 +51,11 @@ DRAIN_MARGIN_S = 1.0
 
 class ClosableSink(Protocol):
     """An `EventSink` that is sealed at the end."""
+
+    @property
+    def failed(self) -> StageFailed | None:
+        """Why nothing is stored any more; None while it is."""
+        ...
 
     def append(self, event: CallEvent) -> None: ...
 
@@ -218,6 +223,8 @@ class CallHost:
         """For `/readyz`. Raises `StageBusy` until every path has been walked once."""
         if not self._warm:
             raise StageBusy("warming_up", "the models are being asked for the first time", "calls")
+        if self._sink.failed is not None:
+            raise self._sink.failed  # calls go on, their records do not
         return {"calls": len(self._calls), "most_calls": self.profile.limits.max_calls_per_host}
 
     async def check_health(self) -> None:

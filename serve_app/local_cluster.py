@@ -237,11 +237,16 @@ class LocalCluster:
         from ray import serve
 
         self.processes()
-        if ray.is_initialized():
-            with suppress(Exception):  # the controller may be what failed
-                serve.delete("voice")
-            ray.shutdown()
-        _end(self._started)
+        try:
+            if ray.is_initialized():
+                with suppress(Exception):  # the controller may be what failed
+                    serve.delete("voice")
+                ray.shutdown()
+        finally:
+            _end(self._started)
+            self._clean_up()
+
+    def _clean_up(self) -> None:
         self._started.clear()
         for name, value in self._before.items():
             if value is None:

@@ -37,11 +37,10 @@ class EmulatedLlm:
         sent = 0
         while sent < len(tokens):
             upto = min(len(tokens), sent + self._group) if sent else 1
-            due_s = began_s + self._first_token_s + (upto - 1) * self._token_s
-            time.sleep(max(0.0, due_s - time.perf_counter()))
+            so_far_s = self._first_token_s + (upto - 1) * self._token_s
+            time.sleep(max(0.0, began_s + so_far_s - time.perf_counter()))
             last = upto == len(tokens)
             text = " ".join(tokens[sent:upto]) + ("" if last else " ")
-            so_far_ms = (due_s - began_s) * 1000
-            yield TokenGroup(text, upto - sent, last, so_far_ms - counted_ms)
-            counted_ms = so_far_ms
+            yield TokenGroup(text, upto - sent, last, so_far_s * 1000 - counted_ms)
+            counted_ms = so_far_s * 1000
             sent = upto

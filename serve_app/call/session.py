@@ -213,6 +213,12 @@ class CallSession:
         try:
             async with asyncio.timeout(self._profile.budgets.asr_final_ms / 1000):
                 transcript = await recognition.finish(ended.decided_at)
+        except asyncio.CancelledError:
+            # The caller went on, or typed: what was said before would vanish without a trace.
+            self.record.emit(
+                "error", {"code": "turn_abandoned", "detail": "the caller went on before it was recognised"}
+            )
+            raise
         except TimeoutError:
             failure = Failed("asr", "asr_late")
         except StageFailed as error:
@@ -224,8 +230,10 @@ class CallSession:
         ledger.first("asr", now, transcript.engine_ms)
         ledger.ended("asr", now)
         self._commit_turn(transcript.text, transcript.language, transcript.confidence)
-        steps = self._respond(transcript.text) if failure is None else self._standard("trouble", failure)
-        await self._reply(ledger, steps)
+        if failure is None:
+            await self._reply(ledger, self._respond(transcript.text, transcript.confidence))
+        else:
+            await self._reply(ledger, self._standard("trouble", failure))
 
     def _commit_turn(self, text: str, language: str | None, confidence: float | None, **more: Any) -> None:
         self._turns += 1
@@ -259,8 +267,9 @@ class CallSession:
 
     # ------------------------------------------------------------ speaking
 
-    async def _respond(self, text: str) -> AsyncGenerator[DialogueStep, None]:
-        turn = TurnInput(self._turns, text, self._language, self._history.messages, self._history.last_heard())
+    async def _respond(self, text: str, confidence: float | None = None) -> AsyncGenerator[DialogueStep, None]:
+        history, last = self._history.messages, self._history.last_heard()
+        turn = TurnInput(self._turns, text, self._language, history, last, confidence)
         self._history.caller_said(text)
         steps = self._parts.dialogue.respond(turn)
         try:

@@ -32,7 +32,8 @@ def calls(
         print(json.dumps({"calls": [dataclasses.asdict(call) for call in found]}, ensure_ascii=False))
         return
     table = Table(box=SIMPLE_HEAD)
-    for column in ("call", "tenant", "began (UTC)", "seconds", "turns", "ended"):
+    table.add_column("call", no_wrap=True)  # whole, so that it can be given to `show`
+    for column in ("tenant", "began (UTC)", "seconds", "turns", "ended"):
         table.add_column(column)
     for call in found:
         began = datetime.fromtimestamp(call.started_at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")

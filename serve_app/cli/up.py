@@ -54,7 +54,7 @@ def up(
             _say_where(settings)
             _forget_interrupts(stop)
             stop.wait()
-            console.print("stopping: live calls end first")
+            console.print("stopping: live calls have a few seconds to end")
     except KeyboardInterrupt:
         console.print("stopped")
     except DukatError as error:
@@ -63,6 +63,8 @@ def up(
 
 
 def _interrupt(stop: threading.Event) -> None:
+    """Leave the start; from now on nothing interrupts the stopping, however often Ctrl-C is pressed."""
+    _forget_interrupts(stop)
     stop.set()
     raise KeyboardInterrupt
 

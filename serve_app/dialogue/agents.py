@@ -114,7 +114,7 @@ class Dialogue:
     ) -> None:
         self._tenant = tenant
         self._agents: dict[State, _Agent] = {
-            State.INTENT: IntentAgent(tenant),
+            State.INTENT: IntentAgent(tenant, settings.sure_goodbye),
             State.RETRIEVAL: RetrievalAgent(tenant, knowledge, settings, budgets),
             State.RESPONSE: ResponseAgent(tenant, llm, settings, budgets),
         }
@@ -141,11 +141,16 @@ class IntentAgent:
 
     stage = "intent"
 
-    def __init__(self, tenant: Tenant) -> None:
+    def __init__(self, tenant: Tenant, sure_goodbye: float) -> None:
         self._tenant = tenant
+        self._sure_goodbye = sure_goodbye
 
     async def run(self, work: _Work) -> AsyncGenerator[DialogueStep, None]:
         intent = classify(work.turn.text, work.language)
+        confidence = work.turn.confidence
+        if intent is Intent.GOODBYE and confidence is not None and confidence < self._sure_goodbye:
+            # Hanging up on somebody who did not say goodbye is the one mistake that cannot be mended: ask first.
+            intent = Intent.THANKS
         if intent is Intent.QUESTION:
             work.outcome = Outcome.ASKED
             return

@@ -21,6 +21,8 @@ class TurnInput:
     """Oldest first, without `text`; of the agent only what the caller heard."""
     last_heard: str = ""
     """The agent's last answer as far as it was heard; what "repeat that" repeats."""
+    confidence: float | None = None
+    """The recogniser's, in [0, 1]; None when it gives none, or the turn was typed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ import yaml
 
 import serve_app.calls
 from configs.settings import AppArgs
+from deployments.contracts.errors import StageFailed
 from deployments.contracts.speech import VadVerdict, VadWindows
 from serve_app.calls import CallHost
 from tests.fakes.fake_call import FakeAsr, FakeSink, FakeTts, FakeVad
@@ -94,6 +95,7 @@ class ClosableFakeSink(FakeSink):
     def __init__(self) -> None:
         super().__init__()
         self.closed = False
+        self.failed: StageFailed | None = None
 
     def close(self) -> None:
         self.closed = True

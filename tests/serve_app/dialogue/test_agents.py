@@ -290,3 +290,15 @@ async def test_only_the_passages_the_model_used_are_cited() -> None:
 
     cited = next(step for step in steps if isinstance(step, Cited))
     assert [source.document for source in cited.sources] == ["two"]
+
+
+@pytest.mark.parametrize(("confidence", "hangs_up"), [(0.3, False), (0.9, True), (None, True)])
+async def test_an_unsure_goodbye_is_asked_about_instead_of_acted_on(confidence: float | None, hangs_up: bool) -> None:
+    steps = await steps_of(a_dialogue(FakeKnowledge(), FakeLlm()), "thank you bye", confidence=confidence)
+
+    assert any(isinstance(step, Hangup) for step in steps) is hangs_up
+    assert steps[0] == (
+        Say("en goodbye of Fake Utility", "goodbye")
+        if hangs_up
+        else Say("en anything_else of Fake Utility", "anything_else")
+    )
