@@ -1,4 +1,4 @@
-"""Which parts of the graph answer: asked at most every two seconds, however often `/healthz` and `/readyz` are asked.
+"""Which parts of the graph answer: asked every two seconds at most once all are ready, however often we are asked.
 
 In: name → readiness call of each deployment. Out: one `PartState` a part.
 """
@@ -20,6 +20,8 @@ ReadinessCall = Callable[[], Awaitable[Mapping[str, Any]]]
 
 TIMEOUT_S = 2.0
 MAX_AGE_S = 2.0
+MAX_AGE_OF_NO_S = 0.2
+"""While something is not ready, whoever waits for it asks again soon, and would otherwise hear of it 2 s late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,12 @@ class Readiness:
             await asyncio.gather(self._round, return_exceptions=True)
 
     def _fresh(self) -> bool:
-        return self._asked_s is not None and self._clock() - self._asked_s <= self._max_age_s
+        if self._asked_s is None:
+            return False
+        all_ready = all(state.ready for state in self._states.values())
+        return self._clock() - self._asked_s <= (
+            self._max_age_s if all_ready else min(self._max_age_s, MAX_AGE_OF_NO_S)
+        )
 
     def _started_round(self) -> asyncio.Task[None]:
         if self._round is None or self._round.done():
