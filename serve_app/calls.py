@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 import uuid
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from typing import Any, Protocol
 
 from starlette.types import ASGIApp
 
+from configs import fast_path
 from configs.settings import AppArgs, load_profile
 from deployments.clients import AsrClient, KnowledgeClient, LlmClient, TtsClient, VadClient
 from deployments.contracts.call_events import CallEvent
@@ -68,6 +70,8 @@ class CallHost:
     async def __init__(  # type: ignore[misc]  # Serve awaits it
         self, args: AppArgs, open_sink: Callable[[Path], ClosableSink]
     ) -> None:
+        if slow := fast_path.missing(os.environ):
+            log.warning("slow_path", extra={"unset": slow, "see": "README.md, grow to a cluster"})
         self.profile = load_profile(args.profile)
         state = Path(args.state_dir)
         self.tenants = YamlTenantStore(args.tenants)

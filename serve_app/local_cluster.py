@@ -25,13 +25,11 @@ from typing import Any
 import psutil
 import yaml
 
+from configs.fast_path import FAST_PATH
 from configs.lean import HOOK
 from configs.settings import AppArgs, load_profile
 from configs.strict import BadSettingsFile, parse
 from deployments.contracts.errors import BadSettings, StageTimeout
-
-FAST_PATH = {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1", "RAY_SERVE_ENABLE_HA_PROXY": "1"}
-"""Halves the cost of a handle call and takes HTTP from 7.1 to 1.1 ms (ARCHITECTURE.md, "Measured on Ray 2.60")."""
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -139,6 +137,8 @@ class LocalCluster:
             raise BadSettings("profile_wrong", str(error), "up") from error
         settings.state_dir.mkdir(parents=True, exist_ok=True)
         self._set_environment()
+        if not self._settings.fast_path:
+            self._progress(f"without {' and '.join(FAST_PATH)}: every call costs more and answers come later")
         self._progress("starting Ray")
         import ray  # reads the environment when it is imported
         from ray import serve
