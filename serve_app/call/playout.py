@@ -141,6 +141,12 @@ class Playout:
         if reply == self._reply and clause is not None:
             clause.complete = True
 
+    def cut_clause(self, reply: int) -> None:
+        """The voice failed: the open clause ends with the audio it has, and with the words of that."""
+        if reply == self._reply and (clause := self._open()) is not None:
+            end = max((mark.end_char for mark in clause.marks if mark.end_sample <= clause.queued), default=0)
+            clause.text, clause.complete = clause.text[:end], True
+
     def finish(self, reply: int) -> None:
         """No further clause will come; the reply ends when its audio has been played."""
         if reply == self._reply and not self._closed:

@@ -124,6 +124,7 @@ class Reply:
                 await self._speak_clause(clause)
             except DukatError as error:
                 self._tools.emit("error", {"code": error.code, "detail": error.detail, "stage": "tts"})
+                self._tools.playout.cut_clause(self._number)
                 self._play_line("trouble", aside=False)
                 return
 

@@ -216,7 +216,7 @@ def test_when_the_voice_fails_a_prepared_line_is_heard(how: str) -> None:
             await call.line.say(tone(1500))
             heard = await call.until("agent.heard", turn=1)
 
-            assert heard["text"] == "en trouble of Fake Utility"
+            assert (heard["text"], heard["complete"]) == ("en trouble of Fake Utility", True)
             assert call.line.loud_ms(before) >= 4 * WORD_MS
             assert call.tts.open_streams == 0
 
