@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -21,20 +21,38 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from deployments.contracts.errors import BadInput, BadOffer
 from serve_app import problems
-from serve_app.call_tokens import CallToken
+from serve_app.call_tokens import CallToken, CallTokens
 from serve_app.doors.messages import UNREADABLE, read_message
 from serve_app.doors.offer import MOST_OFFER_BYTES
-from serve_app.held_calls import EndedCall
-from serve_app.listener import FORWARDED
+from serve_app.held_calls import EndedCall, LiveCall
+from serve_app.listener import FORWARDED, Forwarder
+from serve_app.tenants.gate import Gate
 from serve_app.tenants.models import Tenant
-
-if TYPE_CHECKING:
-    from serve_app.calls import CallHost
+from serve_app.tenants.store import TenantStore
 
 PREFIX = "/v1/calls"
 
 
-def build_calls_app(host: CallHost) -> ASGIApp:
+class Host(Protocol):
+    """What the routes need of a call host; `calls.CallHost` says what each does and raises."""
+
+    @property
+    def gate(self) -> Gate: ...
+    @property
+    def tenants(self) -> TenantStore: ...
+    @property
+    def tokens(self) -> CallTokens: ...
+    @property
+    def forwarder(self) -> Forwarder: ...
+
+    async def open_call(self, tenant: Tenant, body: bytes) -> tuple[str, str]: ...
+    def owns(self, token: CallToken) -> bool: ...
+    def find(self, token: CallToken) -> LiveCall | EndedCall: ...
+    def live(self, token: CallToken) -> LiveCall: ...
+    async def hang_up(self, token: CallToken) -> None: ...
+
+
+def build_calls_app(host: Host) -> ASGIApp:
     """The ASGI application of one host."""
     routes = _Routes(host)
     app = Starlette(
@@ -61,7 +79,7 @@ def build_calls_app(host: CallHost) -> ASGIApp:
 
 
 class _Routes:
-    def __init__(self, host: CallHost) -> None:
+    def __init__(self, host: Host) -> None:
         self._host = host
 
     async def open_call(self, request: Request) -> Response:
