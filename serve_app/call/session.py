@@ -324,6 +324,7 @@ class CallSession:
         if self._replying is not None:
             self._replying.cancel()
             self._replying = None
+            self._parts.line.clear()  # what a carrier's buffer holds must not be heard either
         self._close_reply()
 
     def _close_reply(self) -> None:

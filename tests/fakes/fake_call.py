@@ -72,6 +72,7 @@ class FakeLine:
         self.played: list[bytes] = []
         """Every frame the caller's side got, one a 20 ms."""
         self.shown: list[dict[str, Any]] = []
+        self.cleared = 0
         self.closed = False
         self._running: asyncio.Task[None] | None = None
 
@@ -111,7 +112,7 @@ class FakeLine:
         pass
 
     def clear(self) -> None:
-        pass
+        self.cleared += 1
 
     def send_event(self, event: dict[str, object]) -> None:
         self.shown.append(event)

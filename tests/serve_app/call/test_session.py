@@ -64,13 +64,14 @@ def test_a_caller_who_interrupts_is_heard_and_only_what_was_heard_is_remembered(
             await call.line.say(tone(1500))
             await call.until("call.state", state="speaking")
             await asyncio.sleep(1.5)
-            before = len(call.line.played)
+            before, cleared = len(call.line.played), call.line.cleared
             await call.line.say(tone(800))
             heard = await call.until("agent.heard", turn=1)
 
             assert not heard["complete"]
             assert ANSWER.startswith(heard["text"]) and 4 <= len(heard["text"].split()) <= 9
             assert call.line.loud_ms(before) <= 400
+            assert call.line.cleared == cleared + 1
             await call.until("transcript.final", turn=2)
             assert call.session.snapshot()["messages"][2] == {"role": "agent", "text": heard["text"]}
             assert call.tts.open_streams == 0
