@@ -42,6 +42,8 @@ class PocketSphinxAsr(EngineSettings):
     engine: ClassVar[str] = "deployments.engines.pocketsphinx_phrases:PocketSphinx"
     nature: ClassVar[Literal["embedded", "emulated", "model"]] = "embedded"
     kind: Literal["pocketsphinx"] = "pocketsphinx"
+    languages: ClassVar[tuple[str, ...]] = ("en",)
+    """What it understands."""
     streams: int = Field(default=4, ge=1, le=64)
     """Utterances recognised at once; each holds a decoder of 28 MB."""
 
@@ -52,6 +54,7 @@ class EmulatedAsr(EngineSettings):
     engine: ClassVar[str] = "deployments.engines.emulated_asr:EmulatedAsr"
     nature: ClassVar[Literal["embedded", "emulated", "model"]] = "emulated"
     kind: Literal["emulated"] = "emulated"
+    languages: ClassVar[tuple[str, ...]] = ("en", "ar")
     final_ms: float = Field(default=80, ge=0)
     partial_ms: float = Field(default=5, ge=0)
     text: str = "what are your opening hours"

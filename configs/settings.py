@@ -105,6 +105,15 @@ class Dialogue(Strict):
     """A spoken goodbye recognised with less confidence is asked about instead of acted on."""
 
 
+class Silence(Strict):
+    """A caller who says nothing is asked, asked once more, and then told goodbye."""
+
+    prompt_after_s: float = Field(default=10, gt=0)
+    """Nobody has spoken for so long."""
+    goodbye_after_s: float = Field(default=8, gt=0)
+    """Nobody has spoken for so long after the second question."""
+
+
 class Media(Strict):
     """The caller's line."""
 
@@ -121,6 +130,9 @@ class CallLimits(Strict):
 
     max_calls_per_host: int = Field(default=20, ge=1)
     longest_call_s: float = Field(default=1800, gt=0)
+    """Then the agent takes its leave and hangs up."""
+    warn_before_end_s: float = Field(default=60, ge=0)
+    """So long before that the agent says that the time is running out."""
     asr_step_ms: float = Field(default=160, gt=0)
     """Audio sent to the recogniser at a time while the caller speaks."""
 
@@ -135,6 +147,7 @@ class Profile(Strict):
     budgets: Budgets = Budgets()
     vad_tick: VadTick = VadTick()
     dialogue: Dialogue = Dialogue()
+    silence: Silence = Silence()
     media: Media = Media()
     limits: CallLimits = CallLimits()
 

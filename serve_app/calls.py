@@ -29,14 +29,13 @@ from serve_app.call.standard_lines import StandardLines
 from serve_app.call_tokens import CallToken, CallTokens
 from serve_app.calls_http import build_calls_app
 from serve_app.dialogue.agents import Dialogue
-from serve_app.dialogue.clauses import speakable
 from serve_app.doors.offer import read_offer
 from serve_app.doors.webrtc import WebRtcLine, offer_host_addresses
 from serve_app.held_calls import EndedCall, LiveCall
 from serve_app.listener import Forwarder, Listener
 from serve_app.phrasebooks import Phrasebooks
 from serve_app.tenants.gate import Gate, secret
-from serve_app.tenants.models import Lines, Tenant
+from serve_app.tenants.models import Tenant
 from serve_app.tenants.store import YamlTenantStore
 from serve_app.warm_up import warm_up
 
@@ -47,8 +46,10 @@ ENDED_KEPT = 200
 PHRASEBOOK_PERIOD_S = 5.0
 PREPARE_S = 5.0
 """What phrases and standard lines may hold up the greeting of a call that is connected."""
+LEAVE_S = 4.0
+"""Of the replica's shutdown time, kept for telling the callers that it is over."""
 DRAIN_MARGIN_S = 1.0
-"""Of the replica's shutdown time, kept for saying that it is over."""
+"""Of the same, kept for closing what is left."""
 
 
 class ClosableSink(Protocol):
@@ -126,7 +127,9 @@ class CallHost:
         return self.tokens.sign(live.token), answer
 
     def _parts(self, tenant: Tenant, line: WebRtcLine, record: CallRecord) -> CallParts:
-        dialogue = Dialogue(tenant, self._knowledge, self._llm, self.profile.dialogue, self.profile.budgets)
+        profile = self.profile
+        heard = profile.engines.asr.languages
+        dialogue = Dialogue(tenant, self._knowledge, self._llm, profile.dialogue, profile.budgets, heard)
         return CallParts(
             line=line,
             vad=self._vad,
@@ -176,9 +179,7 @@ class CallHost:
     async def _prepare(self, tenant: Tenant) -> None:
         """What should be at hand before the first word: the phrases, and the lines that bridge failures."""
         await self._phrasebooks.refresh(tenant)
-        for language in tenant.languages:
-            texts = [speakable(tenant.line(name, language)) for name in Lines.model_fields]  # type: ignore[arg-type]
-            await self._lines.prepare(texts, language, tenant.voices[language])
+        await self._lines.prepare_all(tenant)
 
     async def _keep_house(self) -> None:
         for tenant in await self.tenants.all():
@@ -239,8 +240,11 @@ class CallHost:
     async def __del__(self) -> None:
         """Serve calls this when the replica is to stop: live calls end first, as long as there is time."""
         self._draining = True
-        patience_s = self.profile.deployments.call_host.graceful_shutdown_timeout_s - DRAIN_MARGIN_S
-        await self._wait_for_calls(max(0.0, patience_s))
+        patience_s = self.profile.deployments.call_host.graceful_shutdown_timeout_s
+        await self._wait_for_calls(max(0.0, patience_s - LEAVE_S - DRAIN_MARGIN_S))
+        for live in list(self._calls.values()):
+            live.session.take_leave("host_shutdown", "closing_down")
+        await self._wait_for_calls(min(LEAVE_S, max(0.0, patience_s - DRAIN_MARGIN_S)))
         for live in list(self._calls.values()):
             live.session.end("host_shutdown")
             if live.holding is not None and live.session.state == "connecting":  # it waits for the line

@@ -64,7 +64,7 @@ class Hearing:
         vad: VadPort,
         asr: AsrPort,
         phrasebook: Callable[[], Phrasebook],
-        language: str,
+        language: str | None,
         events: HearingEvents,
     ) -> None:
         self._call = call

@@ -11,6 +11,8 @@ class History:
     def __init__(self, most: int) -> None:
         self._most = most
         self._messages: list[Message] = []
+        self.last_answer = ""
+        """The agent's last words that reached the caller and were not a mere "are you still there"; "" before any."""
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -21,13 +23,11 @@ class History:
         """A turn of the caller's has been committed."""
         self._add("caller", text)
 
-    def agent_heard(self, text: str) -> None:
+    def agent_heard(self, text: str, *, answer: bool = True) -> None:
         """The caller has heard this much of a reply."""
         self._add("agent", text)
-
-    def last_heard(self) -> str:
-        """The agent's last words that reached the caller; "" when there are none."""
-        return next((message.text for message in reversed(self._messages) if message.role == "agent"), "")
+        if answer and text.strip():
+            self.last_answer = text.strip()
 
     def _add(self, role: str, text: str) -> None:
         if text.strip():

@@ -18,8 +18,9 @@ from deployments.contracts.ports import TtsPort
 from deployments.contracts.speech import SpeechAudio, SynthesisRequest
 from serve_app.call.ledger import TurnLedger
 from serve_app.call.playout import Playout
-from serve_app.call.standard_lines import SpokenLine, StandardLines
+from serve_app.call.standard_lines import StandardLines
 from serve_app.dialogue.clauses import ClauseCutter, speakable
+from serve_app.dialogue.language import by_language
 from serve_app.dialogue.steps import Cited, DialogueStep, Failed, Hangup, Say, StageBegan, StageEnded, Words
 from serve_app.tenants.models import StandardLine, Tenant
 
@@ -50,7 +51,8 @@ class Reply:
         self._tools = tools
         self._ledger = ledger
         self._number = ledger.reply
-        self._clauses: asyncio.Queue[str | None] = asyncio.Queue(CLAUSES_AHEAD)
+        self._clauses: asyncio.Queue[tuple[str, str] | None] = asyncio.Queue(CLAUSES_AHEAD)
+        """(language, text): a clause, or a stretch of one that mixes languages."""
         self._text = ""
         self._sources: list[dict[str, str]] = []
         self._llm_ms = 0.0
@@ -72,11 +74,14 @@ class Reply:
         cutter = ClauseCutter(self._tools.language)
         async with aclosing(steps):
             async for step in steps:
-                for clause in self._take(step, cutter):
-                    await self._clauses.put(clause)
-        for clause in self._cut(cutter.finish()):
-            await self._clauses.put(clause)
+                await self._hand_over(self._take(step, cutter))
+        await self._hand_over(self._cut(cutter.finish()))
         await self._clauses.put(None)
+
+    async def _hand_over(self, clauses: list[str]) -> None:
+        for clause in clauses:
+            for stretch in by_language(clause, self._tools.language, self._tools.tenant.languages):
+                await self._clauses.put(stretch)
 
     def _take(self, step: DialogueStep, cutter: ClauseCutter) -> list[str]:
         """Note a step; return the clauses it completes."""
@@ -116,29 +121,30 @@ class Reply:
         return clauses
 
     async def _speak(self) -> None:
-        while (clause := await self._clauses.get()) is not None:
+        while (stretch := await self._clauses.get()) is not None:
+            language, clause = stretch
             self._text = f"{self._text} {clause}".strip()
             shown = {"turn": self._ledger.turn, "reply": self._number, "text": self._text, "sources": self._sources}
             self._tools.emit("agent.text", shown)
             try:
-                await self._speak_clause(clause)
+                await self._speak_clause(clause, language)
             except DukatError as error:
                 self._tools.emit("error", {"code": error.code, "detail": error.detail, "stage": "tts"})
                 self._tools.playout.cut_clause(self._number)
                 self._play_line("trouble", aside=False)
                 return
 
-    async def _speak_clause(self, clause: str) -> None:
+    async def _speak_clause(self, clause: str, language: str) -> None:
         tools, number = self._tools, self._number
-        voice = tools.tenant.voices[tools.tenant.speaking(tools.language)]
+        voice = tools.tenant.voices[tools.tenant.speaking(language)]
         tools.playout.open_clause(number, clause)
-        ready = tools.lines.get(clause, tools.language, voice)
+        ready = tools.lines.get(clause, language, voice)
         self._began_tts()
         if ready is not None:
             self._ledger.first("tts", tools.clock(), 0.0)
             tools.playout.add(number, ready.pcm, ready.marks)
         else:
-            request = SynthesisRequest(f"{number}", clause, tools.language, voice)
+            request = SynthesisRequest(f"{number}", clause, language, voice)
             async with tools.tts.speak(request) as audio:
                 while (piece := await self._next_piece(aiter(audio).__anext__())) is not None:
                     self._ledger.first("tts", tools.clock(), piece.engine_ms)
@@ -171,15 +177,11 @@ class Reply:
 
     def _play_line(self, name: StandardLine, *, aside: bool) -> None:
         """Play a prepared line. Nothing else may be able to speak now, so when it is missing there is only the log."""
-        line = self._prepared(name)
-        if line is None:
+        tools = self._tools
+        parts = tools.lines.of(tools.tenant, name, tools.language)
+        if not parts:
             log.error("line_missing", extra={"line": name, "reply": self._number})
-            return
-        self._tools.playout.open_clause(self._number, line.text, aside=aside)
-        self._tools.playout.add(self._number, line.pcm, line.marks)
-        self._tools.playout.close_clause(self._number)
-
-    def _prepared(self, name: StandardLine) -> SpokenLine | None:
-        tenant, language = self._tools.tenant, self._tools.language
-        text = speakable(tenant.line(name, language))
-        return self._tools.lines.get(text, language, tenant.voices[tenant.speaking(language)])
+        for part in parts:
+            tools.playout.open_clause(self._number, part.text, aside=aside)
+            tools.playout.add(self._number, part.pcm, part.marks)
+            tools.playout.close_clause(self._number)

@@ -11,8 +11,17 @@ from dataclasses import dataclass
 from deployments.contracts.errors import DukatError
 from deployments.contracts.ports import TtsPort
 from deployments.contracts.speech import SynthesisRequest, WordMark
+from serve_app.dialogue.clauses import speakable
+from serve_app.dialogue.language import by_language
+from serve_app.tenants.models import Lines, StandardLine, Tenant
 
 log = logging.getLogger(__name__)
+
+
+def line_parts(tenant: Tenant, name: StandardLine, language: str) -> list[tuple[str, str]]:
+    """(language, text) of each stretch of a line that one voice speaks."""
+    language = tenant.speaking(language)
+    return by_language(speakable(tenant.line(name, language)), language, tenant.languages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +45,22 @@ class StandardLines:
     def get(self, text: str, language: str, voice: str) -> SpokenLine | None:
         """The line if it has been prepared."""
         return self._lines.get((text, language, voice))
+
+    async def prepare_all(self, tenant: Tenant) -> None:
+        """All lines of a tenant, in all its languages."""
+        for language in tenant.languages:
+            for name in Lines.model_fields:
+                for spoken, text in line_parts(tenant, name, language):  # type: ignore[arg-type]
+                    await self.prepare([text], spoken, tenant.voices[tenant.speaking(spoken)])
+
+    def of(self, tenant: Tenant, name: StandardLine, language: str) -> list[SpokenLine]:
+        """The parts of a tenant's line; empty unless all of them have been prepared."""
+        parts = [
+            self.get(text, spoken, tenant.voices[tenant.speaking(spoken)])
+            for spoken, text in line_parts(tenant, name, language)
+        ]
+        ready = [part for part in parts if part is not None]
+        return ready if len(ready) == len(parts) else []
 
     async def prepare(self, texts: list[str], language: str, voice: str) -> None:
         """Synthesise those that are missing. What fails is logged and stays missing; it will be tried again."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
 from enum import Enum
@@ -111,10 +111,12 @@ class Dialogue:
         llm: LlmPort,
         settings: DialogueSettings,
         budgets: Budgets,
+        heard: Sequence[str] = ("en", "ar"),
     ) -> None:
+        """`heard`: the languages the recogniser understands."""
         self._tenant = tenant
         self._agents: dict[State, _Agent] = {
-            State.INTENT: IntentAgent(tenant, settings.sure_goodbye),
+            State.INTENT: IntentAgent(tenant, settings.sure_goodbye, heard),
             State.RETRIEVAL: RetrievalAgent(tenant, knowledge, settings, budgets),
             State.RESPONSE: ResponseAgent(tenant, llm, settings, budgets),
         }
@@ -141,8 +143,9 @@ class IntentAgent:
 
     stage = "intent"
 
-    def __init__(self, tenant: Tenant, sure_goodbye: float) -> None:
+    def __init__(self, tenant: Tenant, sure_goodbye: float, heard: Sequence[str]) -> None:
         self._tenant = tenant
+        self._not_heard = frozenset(tenant.languages) - frozenset(heard)
         self._sure_goodbye = sure_goodbye
 
     async def run(self, work: _Work) -> AsyncGenerator[DialogueStep, None]:
@@ -158,9 +161,23 @@ class IntentAgent:
         if intent is Intent.REPEAT and work.turn.last_heard:
             yield Say(work.turn.last_heard, None)
             return
-        yield _standard(self._tenant, STANDARD_ANSWERS.get(intent, "did_not_catch"), work.language)
+        line = STANDARD_ANSWERS.get(intent, "did_not_catch")
+        if line == "did_not_catch" and self._may_be_unheard(work):
+            line = "english_only"
+        yield _standard(self._tenant, line, work.language)
         if intent is Intent.GOODBYE:
             yield Hangup("caller_goodbye")
+
+    def _may_be_unheard(self, work: _Work) -> bool:
+        """Whether the caller may be speaking a language of the tenant's that the recogniser does not understand.
+
+        A recogniser that knows one language cannot tell another from noise: so the caller is told once, and each time
+        in a conversation held in that language.
+        """
+        if not work.turn.spoken or work.turn.text or not self._not_heard:
+            return False
+        told = {" ".join(self._tenant.line("english_only", language).split()) for language in self._tenant.languages}
+        return work.language in self._not_heard or not any(said.text in told for said in work.turn.history)
 
 
 class RetrievalAgent:

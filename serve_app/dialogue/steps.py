@@ -23,6 +23,8 @@ class TurnInput:
     """The agent's last answer as far as it was heard; what "repeat that" repeats."""
     confidence: float | None = None
     """The recogniser's, in [0, 1]; None when it gives none, or the turn was typed."""
+    spoken: bool = False
+    """Not typed."""
 
 
 @dataclass(frozen=True, slots=True)

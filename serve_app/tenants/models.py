@@ -27,6 +27,11 @@ StandardLine = Literal[
     "trouble",
     "goodbye",
     "still_there",
+    "still_there_again",
+    "silence_goodbye",
+    "time_nearly_over",
+    "time_over",
+    "closing_down",
     "person",
     "english_only",
 ]
@@ -68,6 +73,16 @@ class Lines(Strict):
     goodbye: Template
     still_there: Template
     """Said into a silence."""
+    still_there_again: Template
+    """Said into the silence after that."""
+    silence_goodbye: Template
+    """Nobody has answered; the agent hangs up."""
+    time_nearly_over: Template
+    """The longest duration of a call is near."""
+    time_over: Template
+    """It is reached; the agent hangs up."""
+    closing_down: Template
+    """The server stops or failed; the agent hangs up. Short: it has 3 seconds."""
     person: Template
     """The caller asks for a human being."""
     english_only: Template

@@ -34,8 +34,7 @@ from serve_app.call.record import CallRecord
 from serve_app.call.session import CallParts, CallSession
 from serve_app.call.standard_lines import StandardLines
 from serve_app.dialogue.agents import Dialogue
-from serve_app.dialogue.clauses import speakable
-from serve_app.tenants.models import Lines, Tenant
+from serve_app.tenants.models import Tenant
 from tests.fakes.fake_knowledge import FakeKnowledge, a_passage
 from tests.fakes.fake_llm import FakeLlm
 from tests.fakes.fake_tenant import a_tenant
@@ -184,12 +183,15 @@ class FakeTts:
         self.fails: Exception | None = None
         self.hangs = False
         self.spoken: list[str] = []
+        self.voices: dict[str, tuple[str, str]] = {}
+        """Text → (language, voice) it was spoken with."""
         self.open_streams = 0
 
     @asynccontextmanager
     async def speak(self, request: SynthesisRequest) -> AsyncIterator[AsyncIterator[SpeechAudio]]:
         self.open_streams += 1
         self.spoken.append(request.text)
+        self.voices[request.text] = (request.language, request.voice)
         try:
             yield self._pieces(request.text)
         finally:
@@ -250,11 +252,10 @@ class FakeCall:
 
     async def __aenter__(self) -> FakeCall:
         loop = asyncio.get_running_loop()
-        for language in self.tenant.languages:
-            texts = [speakable(self.tenant.line(name, language)) for name in Lines.model_fields]  # type: ignore[arg-type]
-            await self.lines.prepare(texts, language, self.tenant.voices[language])
+        await self.lines.prepare_all(self.tenant)
         self.record = CallRecord("c1", self.tenant.id, 1, self.sink, self.line.send_event)
-        dialogue = Dialogue(self.tenant, self.knowledge, self.llm, self.profile.dialogue, self.profile.budgets)
+        heard = self.profile.engines.asr.languages
+        dialogue = Dialogue(self.tenant, self.knowledge, self.llm, self.profile.dialogue, self.profile.budgets, heard)
         parts = CallParts(
             self.line,
             self.vad,

@@ -232,6 +232,20 @@ async def test_a_host_that_stops_waits_for_its_calls(tmp_path: Path) -> None:
     assert host.sink.closed
 
 
+async def test_callers_are_told_that_the_host_stops(tmp_path: Path) -> None:
+    async with (
+        open_host(tmp_path, deployments=patient(serve_app.calls.LEAVE_S)) as host,
+        CallerLine(host_addresses=(LOOPBACK,)) as line,
+    ):
+        await line.connect(host.url, "fake")
+        await until(lambda: "agent.heard" in [event.type for event in host.sink.events])
+        await host.drain()
+
+    last = host.told("agent.heard")[-1]
+    assert (last["text"], last["complete"]) == ("en closing_down of Fake Utility", True)
+    assert [event["reason"] for event in host.told("call.ended")] == ["host_shutdown"]
+
+
 @pytest.mark.parametrize("connected", [True, False])
 async def test_a_host_that_can_wait_no_longer_says_so(tmp_path: Path, connected: bool) -> None:
     async with (

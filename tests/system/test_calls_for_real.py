@@ -15,8 +15,13 @@ import httpx
 import numpy as np
 import psutil
 import pytest
+import yaml
 
+from configs.engines import EspeakTts
 from configs.settings import TENANTS
+from deployments.contracts.speech import SynthesisRequest
+from deployments.engines.espeak import Espeak
+from serve_app.caller.event_log import EventLog
 from serve_app.caller.line import CallerLine
 from serve_app.caller.report import CallReport
 from serve_app.caller.scripted import place_call
@@ -202,3 +207,49 @@ def test_health_names_the_embedded_engines_as_such(product: RunningProduct) -> N
     assert health["profile"] == "embedded"
     assert health["engines"]["llm"] == {"engine": "responder", "nature": "embedded"}
     assert httpx.get(f"{product.url}/readyz").status_code == 200
+
+
+def test_a_caller_who_says_nothing_is_asked_twice_and_told_goodbye(product: RunningProduct) -> None:
+    async def call() -> EventLog:
+        log = EventLog()
+        async with CallerLine(host_addresses=LOOPBACK) as line:
+            await line.connect(product.url, "demo")
+            async with asyncio.timeout(90):
+                await log.follow(line.events())  # until the agent hangs up
+        return log
+
+    log = asyncio.run(call())
+
+    lines = yaml.safe_load((TENANTS / "demo.yaml").read_text("utf-8"))["lines"]["en"]
+    heard = [event["text"] for event in log.events if event["type"] == "agent.heard" and event["complete"]]
+    assert heard[1:] == [lines["still_there"], lines["still_there_again"], lines["silence_goodbye"]]
+    assert log.last("call.state", state="ended") == log.last("call.state", reason="silence")
+
+
+def test_arabic_is_answered_when_typed_and_told_apart_from_gibberish_when_spoken(product: RunningProduct) -> None:
+    question = "متى تفتحون مكاتبكم؟"
+    spoken = Espeak(EspeakTts()).synthesise(SynthesisRequest("caller", question, "ar", "ar+f3"))
+    lines = yaml.safe_load((TENANTS / "demo.yaml").read_text("utf-8"))["lines"]["en"]
+
+    async def call() -> EventLog:
+        log = EventLog()
+        async with CallerLine(host_addresses=LOOPBACK) as line:
+            await line.connect(product.url, "demo")
+            following = asyncio.create_task(log.follow(line.events()))
+            await log.until(lambda: log.last("agent.heard", reply=0), 20, lambda: "greeting")
+            await line.play(prepare(b"".join(piece.pcm for piece in spoken)))
+            await log.until(lambda: log.last("agent.heard", turn=1, complete=True), 30, lambda: "answer to speech")
+            line.send_text(question)
+            await log.until(lambda: log.last("agent.heard", turn=2, complete=True), 60, lambda: "answer to text")
+            await line.hang_up()
+            await following
+        return log
+
+    log = asyncio.run(call())
+
+    told = log.last("agent.heard", turn=1) or {}
+    answer = log.last("agent.heard", turn=2) or {}
+    assert told["text"] == lines["english_only"]
+    documents = " ".join(" ".join(path.read_text("utf-8").split()) for path in (TENANTS / "demo").glob("*.ar.md"))
+    assert answer["text"].split(".")[0] in documents
+    assert all(source["document"].endswith(".ar") for source in log.sources(2)) and log.sources(2)

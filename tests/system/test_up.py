@@ -10,6 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from serve_app.caller.event_log import EventLog
+from serve_app.caller.line import CallerLine
 from serve_app.caller.scripted import place_call
 from serve_app.caller.wav import read_wav
 from tests.system.running import DUKAT, RunningProduct
@@ -51,14 +53,28 @@ def test_an_unknown_profile_is_one_clear_message(tmp_path: Path) -> None:
     assert "there are: embedded, emulated" in done.stderr
 
 
+async def stopped_during_a_call(product: RunningProduct) -> tuple[int, str]:
+    """Exit status, and the last that the caller heard."""
+    log = EventLog()
+    async with CallerLine(host_addresses=LOOPBACK) as line:
+        await line.connect(product.url, "demo")
+        following = asyncio.create_task(log.follow(line.events()))
+        await log.until(lambda: log.last("agent.heard", reply=0), 20, lambda: "greeting")
+        status = await asyncio.to_thread(product.stop)
+        await following
+    last = log.last("agent.heard") or {}
+    return status, last["text"] if last["complete"] else ""
+
+
 def test_ctrl_c_ends_every_process_and_a_second_run_works_without_the_fast_path(tmp_path: Path) -> None:
     with RunningProduct(tmp_path, "--first-call") as first:
         family = first.family()
         assert len(family) > 10
-        status = first.stop()
+        status, last_words = asyncio.run(stopped_during_a_call(first))
         printed = "\n".join(first.lines)
 
     assert status == 0
+    assert last_words == "I am sorry, I have to end this call now. Goodbye."
     _, alive = psutil.wait_procs(family, timeout=5)
     assert alive == []
     assert "what are your opening hours" in printed and "over the floor" in printed and "In the lakehouse" in printed

@@ -238,7 +238,7 @@ def test_a_slow_answer_is_bridged_and_the_bridge_is_not_remembered() -> None:
             assert call.line.loud_ms(before) >= 4 * WORD_MS
             heard = await call.until("agent.heard", turn=1)
             assert heard["text"] == "en trouble of Fake Utility"
-            assert Message("agent", "en one_moment of Fake Utility") not in call.session._history.messages
+            assert Message("agent", "en one_moment of Fake Utility") not in call.session._said.history.messages
 
     run_virtual(play())
 
@@ -279,15 +279,6 @@ def test_stored_events_count_without_gaps_and_interims_are_not_stored() -> None:
 
         assert [event.seq for event in call.sink.events] == list(range(1, len(call.sink.events) + 1))
         assert "transcript.interim" not in {event.type for event in call.sink.events}
-
-    run_virtual(play())
-
-
-def test_the_longest_call_ends() -> None:
-    async def play() -> None:
-        async with FakeCall(profile=a_profile(limits={"longest_call_s": 30})) as call:
-            assert await call.running == "longest_call"
-            assert asyncio.get_running_loop().time() == pytest.approx(30, abs=0.5)
 
     run_virtual(play())
 
