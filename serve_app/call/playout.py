@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from deployments.contracts.audio import FRAME_BYTES, FRAME_SAMPLES, SILENT_FRAME, samples_in
+from deployments.contracts.audio import FRAME_BYTES, FRAME_SAMPLES, SAMPLE_RATE_HZ, SILENT_FRAME, samples_in
 from deployments.contracts.speech import WordMark
 
 DUCKED_GAIN = 0.18
@@ -102,6 +102,11 @@ class Playout:
     def audible(self) -> bool:
         """The agent is speaking, or is between two clauses of a reply that has begun."""
         return bool(self._audio) or (not self._closed and self.first_frame_s is not None)
+
+    @property
+    def queued_s(self) -> float:
+        """Seconds of audio that wait to be played."""
+        return sum(samples_in(pcm) for _, pcm in self._audio) / SAMPLE_RATE_HZ
 
     def begin(self, reply: int) -> None:
         """A new reply; what was left of an older one is gone."""

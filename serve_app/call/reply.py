@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 CLAUSES_AHEAD = 8
 """Clauses written but not yet spoken; the model waits when the voice is so far behind."""
+SPOKEN_AHEAD_S = 10.0
+"""Audio synthesised but not yet played; the voice waits when the caller is so far behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,8 @@ class Reply:
 
     async def _speak(self) -> None:
         while (stretch := await self._clauses.get()) is not None:
+            while (ahead_s := self._tools.playout.queued_s - SPOKEN_AHEAD_S) > 0:
+                await asyncio.sleep(ahead_s)
             language, clause = stretch
             self._text = f"{self._text} {clause}".strip()
             shown = {"turn": self._ledger.turn, "reply": self._number, "text": self._text, "sources": self._sources}

@@ -295,3 +295,23 @@ def test_a_mistake_of_ours_ends_the_call_with_a_reason_instead_of_hanging_it() -
             assert call.line.closed
 
     run_virtual(play())
+
+
+def test_a_very_long_answer_is_spoken_whole_and_never_waits_in_memory_as_a_whole() -> None:
+    answer = " ".join(f"This is sentence number {number} of a very long answer." for number in range(200))
+
+    async def play() -> None:
+        async with FakeCall(QUESTION, llm=FakeLlm(answer)) as call:
+            await call.greeted()
+            await call.line.say(tone(1500))
+            await call.until("agent.text", turn=1)
+            await asyncio.sleep(5)
+            spoken_early = len(call.tts.spoken)
+            await asyncio.sleep(360)
+            heard = await call.until("agent.heard", turn=1)
+
+            assert (heard["text"], heard["complete"]) == (answer, True)
+            assert spoken_early < 30
+            assert call.shown("turn.ledger")[1]["underrun_frames"] < 5
+
+    run_virtual(play())
