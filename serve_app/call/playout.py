@@ -13,7 +13,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from deployments.contracts.audio import FRAME_BYTES, FRAME_SAMPLES, SAMPLE_RATE_HZ, SILENT_FRAME, samples_in
+from deployments.contracts.audio import (
+    FRAME_BYTES,
+    FRAME_SAMPLES,
+    SAMPLE_BYTES,
+    SAMPLE_RATE_HZ,
+    SILENT_FRAME,
+    samples_in,
+)
 from deployments.contracts.speech import WordMark
 
 DUCKED_GAIN = 0.18
@@ -106,7 +113,7 @@ class Playout:
     @property
     def queued_s(self) -> float:
         """Seconds of audio that wait to be played."""
-        return sum(samples_in(pcm) for _, pcm in self._audio) / SAMPLE_RATE_HZ
+        return sum(len(pcm) for _, pcm in self._audio) / (SAMPLE_BYTES * SAMPLE_RATE_HZ)
 
     def begin(self, reply: int) -> None:
         """A new reply; what was left of an older one is gone."""

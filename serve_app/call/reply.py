@@ -124,7 +124,7 @@ class Reply:
 
     async def _speak(self) -> None:
         while (stretch := await self._clauses.get()) is not None:
-            while (ahead_s := self._tools.playout.queued_s - SPOKEN_AHEAD_S) > 0:
+            if (ahead_s := self._tools.playout.queued_s - SPOKEN_AHEAD_S) > 0:
                 await asyncio.sleep(ahead_s)
             language, clause = stretch
             self._text = f"{self._text} {clause}".strip()
