@@ -37,7 +37,11 @@ def test_normalising_twice_changes_nothing_more(text: str) -> None:
         "فاتورة الفاتورة فاتورتي والفاتورة بالفاتورة للفاتورة فاتورتكم",
         "ساعة ساعات الساعات السَّاعَة",
         "دفع الدفع أدفع تدفع ندفع تدفعون",
-        "كهرباء الكهرباء والكهرباء بالكهرباء",
+        "كهرباء الكهرباء والكهرباء بالكهرباء الكهربا",
+        "شهر الشهر هالشهر",
+        "رجع ترجع بترجع بيرجع رجعت رجعوا رجعتوا",
+        "غالي غالية",
+        "جديد جديدة جديدًا جديدا",
     ],
 )
 def test_forms_of_a_word_have_one_stem(forms: str) -> None:
@@ -50,6 +54,10 @@ def test_different_words_keep_different_stems() -> None:
     stems = [stem(word) for word in normalise("فاتورة ساعة دفع كهرباء مياه عداد شكوى حساب تأمين مكتب").split()]
 
     assert len(set(stems)) == 10
+
+
+def test_the_b_of_the_spoken_present_is_taken_from_no_noun() -> None:
+    assert [stem(word) for word in normalise("بيت بنك بيتنا بيان").split()] == ["بيت", "بنك", "بيت", "بيان"]
 
 
 def test_share_of_arabic_letters() -> None:
