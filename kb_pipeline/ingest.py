@@ -15,7 +15,8 @@ from deployments.contracts.errors import BadInput, DukatError
 from deployments.contracts.knowledge import Chunk, Document
 from deployments.contracts.ports import KnowledgeStore
 from kb_pipeline.chunk import chunk_document
-from kb_pipeline.load import MOST_BYTES, document_id, load_document
+from kb_pipeline.files import find_files, read_file, shown
+from kb_pipeline.load import document_id, load_document
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +57,16 @@ async def ingest_folder(
     on_progress: Callable[[int, int, FileResult], None] | None = None,
 ) -> list[FileResult]:
     """Take every file of a folder in, hidden ones aside; `on_progress` hears (done, all, result) after each."""
-    files = await asyncio.to_thread(_files, folder)
-    results: list[FileResult] = []
+    files, skipped = await asyncio.to_thread(find_files, folder)
+    results = [FileResult(each.file, code=each.code, detail=each.detail) for each in skipped]
+    of_all = len(files) + len(skipped)
+    if on_progress is not None:
+        for number, passed_over in enumerate(results, 1):
+            on_progress(number, of_all, passed_over)
     taken: dict[str, str] = {}
     for name in files:
         try:
-            content = await asyncio.to_thread(_read, folder / name)
+            content = await asyncio.to_thread(read_file, folder / name, name)
             twin = taken.setdefault(document_id(name), name)
             if twin != name:
                 # Otherwise the second of "tariffs.md" and "tariffs.txt" would silently take the place of the first.
@@ -69,29 +74,13 @@ async def ingest_folder(
             done = await ingest_document(store, content, name, tenant)
             result = FileResult(name, done.document, done.chunks)
         except DukatError as error:
-            result = FileResult(name, code=error.code, detail=error.detail)
+            result = FileResult(shown(name), code=error.code, detail=error.detail)
         results.append(result)
         if on_progress is not None:
-            on_progress(len(results), len(files), result)
+            on_progress(len(results), of_all, result)
     return results
 
 
 def _prepare(content: bytes, filename: str, tenant: str) -> tuple[Document, list[Chunk]]:
     document = load_document(content, filename, tenant)
     return document, chunk_document(document)
-
-
-def _files(folder: Path) -> list[str]:
-    """Names relative to the folder, in order. Raises `BadInput` when there is no such folder."""
-    if not folder.is_dir():
-        raise BadInput("folder_missing", f"{folder} is not a folder", "ingest")
-    names = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    return sorted(name.as_posix() for name in names if not any(part.startswith(".") for part in name.parts))
-
-
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise BadInput("document_unreadable", f"{path.name}: {error.strerror}", "ingest") from error

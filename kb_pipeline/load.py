@@ -1,9 +1,10 @@
 """A file becomes a `Document`: its text in Unicode, a title, a language, an identity.
 
 In: the file's bytes and name. Out: a `Document`, or `BadInput` with one of the codes document_empty,
-document_too_large, document_not_utf8, document_type_unknown, document_language_unknown. Pure: one record in, one out.
+document_too_large, document_not_utf8, document_too_deep, document_type_unknown, document_language_unknown. Pure: one
+record in, one out.
 
-A document may begin with a front matter block, of which `title` and `language` are read:
+A document that is no web page may begin with a front matter block, of which `title` and `language` are read:
 
     ---
     title: Opening hours
@@ -21,10 +22,13 @@ from pathlib import PurePosixPath
 from deployments.contracts.errors import BadInput
 from deployments.contracts.knowledge import Document
 from deployments.engines.arabic import arabic_share
+from kb_pipeline.html_charset import decode_page
+from kb_pipeline.html_page import read_page
 from kb_pipeline.markdown import headings
 
 MOST_BYTES = 2_000_000
-TYPES = (".md", ".markdown", ".txt")
+PAGES = (".html", ".htm", ".xhtml")
+TYPES = (".md", ".markdown", ".txt", *PAGES)
 LANGUAGES = ("en", "ar")
 
 _MOST_TITLE_CHARS = 200
@@ -41,22 +45,18 @@ def load_document(content: bytes, filename: str, tenant: str) -> Document:
     path = PurePosixPath(filename)
     if path.suffix.lower() not in TYPES:
         raise BadInput("document_type_unknown", f"{filename}: only {', '.join(TYPES)} can be read", "ingest")
-    text = _decode(content, filename)
-    fields: dict[str, str] = {}
-    front = _FRONT_MATTER.match(text)
-    if front:
-        lines = (line.partition(":") for line in front[1].splitlines() if line.strip())
-        fields = {name.strip().lower(): value.strip().strip("\"'") for name, _, value in lines}
-        text = text[front.end() :]
+    is_page = path.suffix.lower() in PAGES
+    text = _decode(content, filename, is_page)
+    title, stated, text = _read_page(text, filename) if is_page else _read_front_matter(text)
     if not text.strip():
         raise BadInput("document_empty", f"{filename} has no text", "ingest")
-    title = fields.get("title") or next((found.text for found in headings(text) if found.text), "")
+    title = title or next((found.text for found in headings(text) if found.text), "")
     return Document(
         tenant=tenant,
         document=document_id(filename),
         title=(title or path.name.split(".")[0])[:_MOST_TITLE_CHARS],
         source=filename,
-        language=_language(fields.get("language", ""), path, text),
+        language=_language(stated, path, text),
         text=text,
     )
 
@@ -75,13 +75,31 @@ def document_id(filename: str) -> str:
     return f"{safe}-{mark}" if safe else mark
 
 
-def _decode(content: bytes, filename: str) -> str:
+def _read_page(markup: str, filename: str) -> tuple[str, str, str]:
+    """Title, language, text. A language that is not ours is no ground to refuse: many pages name a wrong one."""
+    page = read_page(markup, filename)
+    if len(page.text.encode()) > MOST_BYTES:  # Arabic of a one-byte charset has twice the bytes as UTF-8
+        raise BadInput("document_too_large", f"{filename} has more than {MOST_BYTES} bytes of text", "ingest", 413)
+    return page.title, page.language if page.language in LANGUAGES else "", page.text
+
+
+def _read_front_matter(text: str) -> tuple[str, str, str]:
+    """Title, language, and the text after the block."""
+    front = _FRONT_MATTER.match(text)
+    if not front:
+        return "", "", text
+    lines = (line.partition(":") for line in front[1].splitlines() if line.strip())
+    fields = {name.strip().lower(): value.strip().strip("\"'") for name, _, value in lines}
+    return fields.get("title", ""), fields.get("language", ""), text[front.end() :]
+
+
+def _decode(content: bytes, filename: str, is_page: bool) -> str:
     if len(content) > MOST_BYTES:
         raise BadInput("document_too_large", f"{filename} has more than {MOST_BYTES} bytes", "ingest", 413)
     if not content.strip():
         raise BadInput("document_empty", f"{filename} has no text", "ingest")
     try:
-        text = content.decode("utf-8-sig")
+        text = decode_page(content, filename) if is_page else content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadInput("document_not_utf8", f"{filename}: byte {error.start} is not UTF-8", "ingest") from error
     if "\0" in text:

@@ -6,6 +6,7 @@ In: multipart files (of at most 2 MB) and JSON. Out: JSON; errors are raised as 
 from __future__ import annotations
 
 import time
+import unicodedata
 from collections.abc import Awaitable, Callable
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Protocol
@@ -23,6 +24,8 @@ MOST_DOCUMENT_BYTES = 2_000_000
 MOST_UPLOAD_BYTES = MOST_DOCUMENT_BYTES + 65_536
 """The document and the multipart framing around it."""
 
+MOST_PATH_CHARS = 300
+
 DEFAULT_TENANT = "demo"
 
 TenantName = Annotated[str, Query(alias="tenant", max_length=64)]
@@ -37,6 +40,12 @@ _UPLOAD_SCHEMA: dict[str, Any] = {
                     "required": ["file"],
                     "properties": {
                         "file": {"type": "string", "format": "binary", "description": "At most 2 MB."},
+                        "path": {
+                            "type": "string",
+                            "maxLength": MOST_PATH_CHARS,
+                            "description": 'Where the file stands in its folder, "faq/hours.html"; else its bare name. '
+                            "The document's identity is made of it.",
+                        },
                         "tenant": {"type": "string", "default": DEFAULT_TENANT},
                     },
                 }
@@ -140,7 +149,8 @@ def knowledge_routes(
             if not isinstance(file, UploadFile):
                 raise BadInput("document_missing", "send multipart/form-data with the document as its part 'file'")
             content = await file.read(MOST_DOCUMENT_BYTES + 1)
-            name = _plain_name(file.filename)
+            path = form.get("path")
+            name = _plain_name(file.filename) if path is None else _plain_path(path)
         if not content:
             raise BadInput("document_empty", f"{name} has no bytes")
         if len(content) > MOST_DOCUMENT_BYTES:
@@ -192,9 +202,23 @@ def knowledge_routes(
 def _plain_name(sent: str | None) -> str:
     """The last part of the name the client sent: browsers may send a path, attackers will."""
     name = PurePosixPath((sent or "").replace("\\", "/")).name
-    if name in ("", "..") or not name.isprintable() or len(name) > 200:
+    if name in ("", "..") or not _is_plain(name) or len(name) > 200:
         raise BadInput("document_name_invalid", "the file needs a name of 1 to 200 printable characters")
     return name
+
+
+def _plain_path(sent: object) -> str:
+    """A path inside some folder, never out of it: it is shown as the source, and tells two files of one name apart."""
+    plain = isinstance(sent, str) and _is_plain(sent) and "\\" not in sent and len(sent) <= MOST_PATH_CHARS
+    if not isinstance(sent, str) or not plain or any(part in ("", ".", "..") for part in sent.split("/")):
+        wanted = f'like "faq/hours.html", relative, of 1 to {MOST_PATH_CHARS} printable characters'
+        raise BadInput("document_name_invalid", f"the path must be {wanted}")
+    return sent
+
+
+def _is_plain(name: str) -> bool:
+    """No control characters, halves of characters or ends of lines. (`isprintable` refuses marks of Arabic names.)"""
+    return not any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in name)
 
 
 def _job_view(job: Job) -> JobView:

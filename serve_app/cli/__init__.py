@@ -7,11 +7,14 @@ import sys
 import typer
 
 from deployments.contracts.errors import DukatError
-from serve_app.cli import bench, call, stored, up
+from serve_app.cli import bench, call, documents, ingest, stored, up
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.command("up")(up.up)
 app.command("call")(call.call)
+app.command("ingest")(ingest.ingest)
+app.command("documents")(documents.documents)
+app.command("forget")(documents.forget)
 app.command("calls")(stored.calls)
 app.command("show")(stored.show)
 app.add_typer(bench.app, name="bench")

@@ -91,3 +91,14 @@ async def test_two_files_of_one_identity_do_not_replace_each_other(tmp_path: Pat
 async def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="folder_missing"):
         await ingest_folder(FakeStore(), "demo", tmp_path / "nothing")
+
+
+async def test_what_is_passed_over_is_told_too(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text("<h1>A</h1>text")
+    (tmp_path / "again").symlink_to(tmp_path)
+    heard: list[tuple[int, int, str]] = []
+
+    results = await ingest_folder(FakeStore(), "demo", tmp_path, lambda n, of, told: heard.append((n, of, told.file)))
+
+    assert [(result.file, result.code) for result in results] == [("again", "folder_link_skipped"), ("a.html", None)]
+    assert heard == [(1, 2, "again"), (2, 2, "a.html")]
