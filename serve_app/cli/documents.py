@@ -36,10 +36,14 @@ def forget(
     url: Url = "http://127.0.0.1:8000",
     token: Token = None,
     state_dir: StateDir = Path(".dukat"),
+    as_json: AsJson = False,
 ) -> None:
     """Take one document out of the knowledge base."""
     asyncio.run(_forget(KnowledgeBase(url, tenant, token, state_dir), document))
-    result_console().print(Text(f"{document} is forgotten"))
+    if as_json:
+        print(json.dumps({"forgotten": document}, ensure_ascii=False))
+    else:
+        result_console().print(Text(f"{document} is forgotten"))
 
 
 async def _list(server: KnowledgeBase) -> list[dict[str, Any]]:

@@ -253,3 +253,27 @@ def test_arabic_is_answered_when_typed_and_told_apart_from_gibberish_when_spoken
     documents = " ".join(" ".join(path.read_text("utf-8").split()) for path in (TENANTS / "demo").glob("*.ar.md"))
     assert answer["text"].split(".")[0] in documents
     assert all(source["document"].endswith(".ar") for source in log.sources(2)) and log.sources(2)
+
+
+def test_a_page_that_is_ingested_can_be_asked_about_without_a_restart(product: RunningProduct, tmp_path: Path) -> None:
+    question = "Do you fill swimming pools?"
+    page = f"<html lang=en><body><h1>Pools</h1><h2>{question}</h2><p>Yes, a tanker comes on Tuesdays.</p></body></html>"
+    (tmp_path / "pools.html").write_text(page, encoding="utf-8")
+    (tmp_path / "broken.txt").write_bytes(b"\xff\xfe\xfa")
+    spoken = Espeak(EspeakTts()).synthesise(SynthesisRequest("caller", question, "en", "en-us"))
+    at = ("--url", product.url, "--json")
+
+    done = subprocess.run([DUKAT, "ingest", tmp_path, *at], capture_output=True, text=True, timeout=60, check=False)
+    try:
+        report = asyncio.run(
+            place_call(product.url, "demo", [b"".join(piece.pcm for piece in spoken)], host_addresses=LOOPBACK)
+        )
+    finally:
+        subprocess.run([DUKAT, "forget", "pools", *at], capture_output=True, timeout=60, check=True)
+
+    assert done.returncode == 1, "one of the two files is not text"
+    fates = {fate["file"]: fate.get("code") for fate in json.loads(done.stdout.splitlines()[-1])["files"]}
+    assert fates == {"pools.html": None, "broken.txt": "document_not_utf8"}
+    assert report.turns[0].transcript == "do you fill swimming pools"
+    assert "tanker comes on Tuesdays" in report.turns[0].heard_text
+    assert [source["source"] for source in report.turns[0].sources] == ["pools.html"]

@@ -47,7 +47,9 @@ async def test_a_question_spoken_into_the_page_is_answered_there(product: Runnin
         await expect(conversation).to_contain_text("what are your opening hours", timeout=60_000)
         await expect(conversation).to_contain_text("opening-hours.en.md", timeout=30_000)
         await expect(page.locator("#state")).to_have_attribute("data-state", "listening", timeout=30_000)
-        await shot(page, "call")
+        await page.locator(".times summary").first.click()
+        await expect(page.get_by_role("table")).to_be_visible()
+        await shot(page, "page")
         heard = await page.evaluate(
             "() => { const audio = document.querySelector('#agent');"
             " return audio.srcObject !== null && audio.currentTime > 3; }"
@@ -55,4 +57,21 @@ async def test_a_question_spoken_into_the_page_is_answered_there(product: Runnin
         await page.click("#call")
         await expect(page.locator("#state")).to_have_attribute("data-state", "ended", timeout=30_000)
     assert heard
+    assert complaints == []
+
+
+async def test_who_has_no_microphone_writes_and_is_answered(product: RunningProduct, tmp_path: Path) -> None:
+    complaints: list[str] = []
+    async with browser_with(microphone_file(tmp_path), microphone=False) as browser:
+        page = await open_page(browser, complaints)
+        await page.goto(product.url)
+        await page.click("#call")
+
+        await page.get_by_role("button", name="Call without a microphone").click()
+        await expect(page.locator("#state")).to_have_attribute("data-state", "listening", timeout=60_000)
+        await page.fill("#text", "What are your opening hours?")
+        await page.press("#text", "Enter")
+
+        await expect(page.locator("#conversation")).to_contain_text("opening-hours.en.md", timeout=30_000)
+        await expect(page.locator(".times summary")).to_contain_text("ms after sending", timeout=60_000)
     assert complaints == []
