@@ -1,17 +1,18 @@
 """Answers without a model: the sentences of the found passages that fit the question best, word for word.
 
 In goes a `GenerationRequest`, of which the last message, the passages and the language are used; out come groups of
-words. The method is extractive: every run of up to `max_sentences` neighbouring sentences is weighed by the share of
-the question's informative words (`engines.words`) that it holds. A heading speaks for the sentences under it: where it
-asks what the caller asks, they are the answer from the first one on. There is no table of questions and answers; what
-no passage says is not said.
+words. The method is extractive. First a passage is chosen: above all by the retriever's score, then by the share of the
+question's informative words (`engines.words`) that it holds. Then, within that passage, every run of up to
+`max_sentences` neighbouring sentences is weighed by the same share. A heading speaks for the sentences under it: where
+it asks what the caller asks, they are the answer from the first one on. There is no table of questions and answers;
+what no passage says is not said.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from configs.engines import ResponderLlm
@@ -34,11 +35,14 @@ _WORDS_A_GROUP = 8
 
 _ASKS = re.compile(r"[?؟][\"'”’)»]*$")
 
-# What makes one run of sentences a better answer than another. The words found decide; a word that only the heading
-# has counts a little less, the retriever's order decides between equals, and the last two only break ties.
+# What makes one passage better than another: the retriever's score, and then the words of the question that it holds,
+# be it in its heading, its questions or its statements: all of them outweigh a third of the score.
+_PASSAGE_SCORE = 3.0
+_OTHER_LANGUAGE = -2.0
+
+# What makes one run of its sentences a better answer than another. The words found decide; a word that only the heading
+# has counts a little less, and the last two only break ties.
 _IN_HEADING = 0.8
-_PASSAGE_SCORE = 0.3
-_OTHER_LANGUAGE = -0.5
 _LATER_START = -0.01
 _LONGER = -0.02
 _MOST_WEIGHT = 12.0
@@ -48,6 +52,11 @@ _MOST_WEIGHT = 12.0
 @dataclass(frozen=True, slots=True)
 class _Candidate:
     weight: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
     text: str
     passage: int
 
@@ -75,32 +84,37 @@ class Responder:
         """The whole answer."""
         return _text(self._best(request), request)
 
-    def _best(self, request: GenerationRequest) -> _Candidate | None:
+    def _best(self, request: GenerationRequest) -> _Answer | None:
         question = request.messages[-1].text[:_MOST_QUESTION_CHARS] if request.messages else ""
         asked = _informative(question)
-        candidates = (
-            candidate
-            for place, passage in enumerate(request.passages[:_MOST_PASSAGES])
-            for candidate in self._candidates(place, passage, question, asked, request.language)
-        )
-        return max(candidates, key=lambda candidate: candidate.weight, default=None)
+        whole = max(1.0, min(sum(asked.values()), _MOST_WEIGHT))
 
-    def _candidates(
-        self, place: int, passage: Passage, question: str, asked: dict[str, float], language: str
-    ) -> Iterator[_Candidate]:
-        """Every run of sentences of one passage that could be the answer."""
-
-        def share(found: frozenset[str]) -> float:
+        def share(found: Iterable[str]) -> float:
             return sum(asked[word] for word in found) / whole
 
-        whole = max(1.0, min(sum(asked.values()), _MOST_WEIGHT))
+        def fit(passage: Passage) -> float:
+            held = _informative(f"{passage.heading}\n{passage.text[:_MOST_PASSAGE_CHARS]}")
+            foreign = bool(passage.language) and passage.language != request.language
+            return _PASSAGE_SCORE * passage.score + share(asked.keys() & held.keys()) + _OTHER_LANGUAGE * foreign
+
+        # The passage is chosen first, and then its sentences: one shared word in a sentence of another passage is no
+        # reason to answer from there.
+        passages = list(enumerate(request.passages[:_MOST_PASSAGES]))
+        for place, passage in sorted(passages, key=lambda numbered: -fit(numbered[1])):
+            candidates = self._candidates(passage, question, asked, share)
+            if best := max(candidates, key=lambda candidate: candidate.weight, default=None):
+                return _Answer(best.text, place)
+        return None
+
+    def _candidates(
+        self, passage: Passage, question: str, asked: dict[str, float], share: Callable[[Iterable[str]], float]
+    ) -> Iterator[_Candidate]:
+        """Every run of sentences of one passage that could be the answer."""
         lines = _statements(passage, question)
         held = [asked.keys() & _informative(line).keys() for line in lines]
         heading = _informative(passage.heading)
         titled = frozenset(asked.keys() & heading.keys())
         heading_asks = _same_question(heading, asked)
-        foreign = bool(passage.language) and passage.language != language
-        base = _PASSAGE_SCORE * passage.score + _OTHER_LANGUAGE * foreign
         for first in range(len(lines)):
             here: frozenset[str] = frozenset()
             # Under a heading that asks the question, what follows the first sentence belongs to the answer.
@@ -109,11 +123,11 @@ class Responder:
                 here |= found
                 # Where the heading asks, echoing its words is no reason for an answer to start later.
                 words_found = share(titled | here) if heading_asks else share(here) + _IN_HEADING * share(titled - here)
-                weight = base + words_found + longer * more + _LATER_START * min(first, 10)
-                yield _Candidate(weight, " ".join(lines[first : first + more + 1]), place)
+                weight = words_found + longer * more + _LATER_START * min(first, 10)
+                yield _Candidate(weight, " ".join(lines[first : first + more + 1]))
 
 
-def _text(best: _Candidate | None, request: GenerationRequest) -> str:
+def _text(best: _Answer | None, request: GenerationRequest) -> str:
     return best.text if best else NOT_KNOWN.get(request.language, NOT_KNOWN["en"])
 
 

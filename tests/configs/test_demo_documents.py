@@ -3,6 +3,7 @@
 import itertools
 import re
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pocketsphinx
@@ -55,25 +56,44 @@ async def found(knowledge: Knowledge, question: str, language: str | None) -> li
     return [passage for passage in passages if passage.score >= ENOUGH]
 
 
-async def shares(knowledge: Knowledge, language: str, *parts: str) -> tuple[float, float, float]:
-    """(right, wrong, answered though it is asked of somebody else), each a share of what was asked."""
-    right, wrong, asked, answered, elsewhere = 0, [], 0, [], 0
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Of the questions asked: answered from the right passage, or another; of those of others: answered at all."""
+
+    right: float
+    wrong: float
+    answered: float
+
+
+def said_from(passages: list[Passage], question: str, language: str) -> str | None:
+    """Heading of the passage that the caller hears the answer from; None when the agent has no answer."""
+    if not passages:
+        return None
+    request = GenerationRequest("1", "demo", "", (Message("caller", question),), tuple(passages), language)
+    first = next(Responder(ResponderLlm()).generate(request))
+    return passages[first.used[0]].heading if first.used else None
+
+
+async def shares(knowledge: Knowledge, language: str, *parts: str) -> Shares:
+    """What callers hear: not the passage found first, but the one that the responder's answer is taken from."""
+    right, top_right, wrong, asked, answered, elsewhere = 0, 0, [], 0, [], 0
     for part in parts:
         for headings, questions in QUESTIONS[part][language]["asked"].items():
             for question in questions:
-                best = [passage.heading for passage in await found(knowledge, question, language)][:1]
+                passages = await found(knowledge, question, language)
+                said = said_from(passages, question, language)
                 asked += 1
-                right += best != [] and best[0] in headings.split(" | ")
-                if best and best[0] not in headings.split(" | "):
-                    wrong.append((question, best[0]))
+                top_right += passages != [] and passages[0].heading in headings.split(" | ")
+                right += said in headings.split(" | ")
+                if said is not None and said not in headings.split(" | "):
+                    wrong.append((question, said))
         for question in QUESTIONS[part][language]["elsewhere"]:
             elsewhere += 1
             answered += [(question, passage.heading) for passage in (await found(knowledge, question, language))[:1]]
-    print(
-        f"\n{language} {'+'.join(parts)}: {asked} questions, right {right / asked:.1%}, wrong {len(wrong) / asked:.1%}"
-    )
+    print(f"\n{language} {'+'.join(parts)}: {asked} questions, right passage first {top_right / asked:.1%}")
+    print(f"said: right {right / asked:.1%}, wrong {len(wrong) / asked:.1%}")
     print(f"asked of others: {elsewhere}, answered {len(answered)}\nwrong {wrong}\nanswered {answered}")
-    return right / asked, len(wrong) / asked, len(answered) / elsewhere
+    return Shares(right / asked, len(wrong) / asked, len(answered) / elsewhere)
 
 
 def test_there_is_enough_to_ask_about() -> None:
@@ -116,23 +136,43 @@ async def test_every_question_is_answered_in_whole_sentences(knowledge: Knowledg
 
 @pytest.mark.parametrize("language", ["en", "ar"])
 async def test_other_words_find_the_answer(knowledge: Knowledge, language: str) -> None:
-    right, wrong, answered = await shares(knowledge, language, "tuned", "held_out")
+    heard = await shares(knowledge, language, "tuned", "held_out")
 
-    assert right >= 0.85
-    assert wrong <= 0.05
-    assert answered <= 0.05
+    assert heard.right >= 0.9
+    assert heard.wrong <= 0.03
+    assert heard.answered <= 0.03
 
 
-@pytest.mark.parametrize(("language", "least_right", "most_wrong"), [("en", 0.68, 0.14), ("ar", 0.85, 0.09)])
+@pytest.mark.parametrize(
+    ("part", "language", "least_right", "most_wrong", "most_answered"),
+    [
+        ("held_out", "en", 0.70, 0.09, 0.1),
+        ("held_out", "ar", 0.83, 0.09, 0.02),
+        ("held_out2", "en", 0.908, 0.049, 0.02),
+        ("held_out2", "ar", 0.737, 0.077, 0.02),
+    ],
+)
 async def test_words_nobody_tuned_for_do_not_get_worse(
-    knowledge: Knowledge, language: str, least_right: float, most_wrong: float
+    knowledge: Knowledge, part: str, language: str, least_right: float, most_wrong: float, most_answered: float
 ) -> None:
-    """What was measured, so that a change for the tuned questions is not paid for by all others."""
-    right, wrong, answered = await shares(knowledge, language, "held_out")
+    """What was measured (two points less for `held_out2`), so that tuning is not paid for by all other questions."""
+    heard = await shares(knowledge, language, part)
 
-    assert right >= least_right
-    assert wrong <= most_wrong
-    assert answered <= 0.1
+    assert heard.right >= least_right
+    assert heard.wrong <= most_wrong
+    assert heard.answered <= most_answered
+
+
+def test_no_question_is_both_tuned_for_and_held_out() -> None:
+    for language in ("en", "ar"):
+        asked = [
+            question
+            for part in QUESTIONS.values()
+            for questions in (*part[language]["asked"].values(), part[language]["elsewhere"])
+            for question in questions
+        ]
+
+        assert len(asked) == len(set(asked))
 
 
 @pytest.mark.parametrize(

@@ -128,8 +128,32 @@ def test_a_heading_speaks_for_the_sentences_under_it() -> None:
     assert answer("How long does moving take?", other, about) == "It takes two days."
 
 
+def test_one_word_more_in_a_sentence_of_another_passage_does_not_outweigh_the_order() -> None:
+    """متى تفتحون مكاتبكم؟ was once answered with how to open an account in any office."""
+    hours = a_passage("نفتح في الثامنة صباحًا.", "متى تفتحون ومتى تغلقون؟", 0.83, "ar")
+    account = a_passage("يمكنك فتح حساب جديد من التطبيق أو في أي مكتب.", "كيف أفتح حسابًا جديدًا؟", 0.55, "ar")
+
+    assert answer("متى تفتحون مكاتبكم؟", hours, account, language="ar") == "نفتح في الثامنة صباحًا."
+
+
+def test_a_question_in_a_passage_speaks_for_it_though_it_is_never_said() -> None:
+    asked = a_passage("After fourteen days.\nWhat is the last day to pay?", "Due dates", 0.7)
+    other = a_passage("You pay in the app.", "Ways of payment", 0.72)
+
+    assert answer("What is the last day to pay?", other, asked) == "After fourteen days."
+
+
+def test_a_passage_with_nothing_to_say_leaves_the_answer_to_the_next() -> None:
+    empty, fee = a_passage("Is there a fee?", "Fees", 0.9), a_passage("The fee is ten dirhams.", score=0.5)
+
+    groups = list(Responder(ResponderLlm()).generate(a_request("What is the fee?", empty, fee)))
+
+    assert "".join(group.text for group in groups) == "The fee is ten dirhams."
+    assert groups[0].used == (1,)
+
+
 def test_a_passage_in_the_callers_language_is_preferred() -> None:
-    english, arabic = a_passage(HOURS), a_passage(HOURS_AR, language="ar", score=0.7)
+    english, arabic = a_passage(HOURS, score=0.95), a_passage(HOURS_AR, language="ar", score=0.5)
 
     assert answer("متى تفتحون؟", english, arabic, language="ar").startswith("نفتح من الساعة الثامنة")
 
