@@ -107,8 +107,10 @@ class CallHost:
     async def open_call(self, tenant: Tenant, body: bytes) -> tuple[str, str]:
         """Answer an offer; returns the call token and the SDP answer. Raises `BadOffer`, `StageBusy`."""
         offer = read_offer(body)
-        if self._draining or len(self._calls) >= self.profile.limits.max_calls_per_host:
-            raise _full()
+        if self._draining:
+            raise _draining()
+        if len(self._calls) >= self.profile.limits.max_calls_per_host:
+            raise StageBusy("host_full", "this host takes no further call at the moment", "calls")
         call = uuid.uuid4().hex
         line = WebRtcLine(self.profile.media)
         record = CallRecord(call, tenant.id, 1, self._sink, line.send_event)
@@ -118,7 +120,7 @@ class CallHost:
         try:
             answer = await line.answer(offer)
             if self._draining:  # since: nobody would wait for this call's end
-                raise _full()
+                raise _draining()
         except BaseException:
             del self._calls[call]
             await line.close()
@@ -261,5 +263,5 @@ class CallHost:
             await asyncio.wait(holding, timeout=timeout_s)
 
 
-def _full() -> StageBusy:
-    return StageBusy("host_full", "this host takes no further call at the moment", "calls")
+def _draining() -> StageBusy:
+    return StageBusy("host_draining", "this host is stopping; another one takes the call in a moment", "calls")

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
 """A queue that is full now is usually not full a second later (a stage takes well under a second a request)."""
+RETRY_AFTER_OF = {"host_full": 5, "host_draining": 5}
+"""A place becomes free when a call ends; a new replica is there in some seconds."""
 
 _CODES = {400: "request_invalid", 404: "route_unknown", 405: "method_not_allowed", 413: "body_too_large"}
 
@@ -71,6 +73,9 @@ def problem(
 
 def problem_of(error: DukatError, headers: Mapping[str, str] | None = None) -> Response:
     """The problem document of one of our own errors."""
+    wait_s = RETRY_AFTER_OF.get(error.code)
+    if wait_s is not None:
+        headers = {"Retry-After": str(wait_s), **(headers or {})}
     return problem(error.status, error.code, error.detail, error.stage, headers)
 
 

@@ -39,6 +39,8 @@ MOST_TRICKLED = 100
 """Candidates taken after the offer; each is probed from here, so a caller may not name them without end."""
 CLOSE_S = 5.0
 """What closing the connection may take."""
+LAST_EVENT_S = 0.3
+"""What sending the last events may take before that: they tell the caller's client why the call ended."""
 
 _interface_addresses = aioice.ice.get_host_addresses
 
@@ -216,6 +218,18 @@ class WebRtcLine:
                 self._heard.get_nowait()
             self._heard.put_nowait(None)
 
+    async def _send_last_events(self) -> None:
+        """aiortc drops what has not left when it closes."""
+        deadline = time.monotonic() + LAST_EVENT_S
+        while (
+            self._channel is not None
+            and self._channel.readyState == "open"
+            and self._channel.bufferedAmount > 0
+            and self._peer.connectionState == "connected"
+            and time.monotonic() < deadline
+        ):
+            await asyncio.sleep(0.01)  # it tells when less than a threshold waits, but not when nothing does
+
     async def close(self) -> None:
         """End the line; safe to call twice, and never raises."""
         self._hang_up()
@@ -224,6 +238,7 @@ class WebRtcLine:
             self._track.stop()
             try:
                 async with asyncio.timeout(CLOSE_S):
+                    await self._send_last_events()
                     await self._peer.close()
             except Exception:  # whatever is wrong inside aiortc: the call is over, and its place must become free
                 log.exception("close_failed")

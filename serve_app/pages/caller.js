@@ -1,153 +1,238 @@
-// The caller's page: one button, the state of the call, the conversation. The line itself is in line.js.
+// The caller's page: its controls, and what they do. What a call does by itself is in call.js.
 //
 // Address: /?tenant=demo&lang=ar#token=… (what follows # never leaves the browser except as the Authorization header).
 
+import { engines, hasNoDocuments } from "./about.js";
+import { Call } from "./call.js";
+import { CallFailed } from "./call_http.js";
 import { Conversation } from "./conversation.js";
-import { inWords, labels } from "./labels.js";
-import { Levels } from "./levels.js";
-import { Line, LineFailed } from "./line.js";
+import { Follow } from "./follow.js";
+import { inWords, labels, translate, wordFor } from "./labels.js";
+import { NONE } from "./microphone.js";
+import { Notice } from "./notice.js";
+import { Tabs } from "./tabs.js";
+import { fitAboveKeyboard } from "./viewport.js";
+import { Voice } from "./voice.js";
+
+const TYPING_EVERY_MS = 2000; // so often the server is told that somebody is writing
 
 const byId = (id) => document.getElementById(id);
-const [button, state, connection, notice, sound] = ["call", "state", "connection", "notice", "agent"].map(byId);
-const conversation = new Conversation({
-  list: byId("conversation"),
-  interim: byId("interim"),
-  scroller: byId("scroller"),
-});
-const levels = new Levels();
+const [button, state, connection, text, settings] = ["call", "state", "connection", "text", "settings"].map(byId);
 const tenant = new URLSearchParams(location.search).get("tenant") ?? "demo";
 const token = new URLSearchParams(location.hash.slice(1)).get("token");
 
-let line = null; // the call under way
+translate();
+const notice = new Notice(byId("notice"));
+const conversation = new Conversation({ list: byId("conversation"), interim: byId("interim"), announcer: byId("announcer") });
+const follow = new Follow({
+  scroller: byId("scroller"),
+  content: [byId("conversation"), byId("interim")],
+  button: byId("newest"),
+});
+const voice = new Voice({
+  replaced: (track) => call?.replaceTrack(track),
+  mayReopen,
+  listening: () => state.dataset.state === "listening",
+  soundBlocked: () => notice.tell(labels.errors.sound_blocked),
+  soundFree: () => notice.clear(),
+});
+const tabs = new Tabs(() => end("elsewhere"));
+
+let phase = "idle"; // "live": from the press on Call to the end; "waiting": to dial again
+let call = null; // from the moment the microphone is open
+let connected = false; // the call has been, or was, up
+let troubled = false; // the notice tells of something that went wrong in the call
 let clockTimer = 0;
+let putAway = false;
 
 const handlers = {
-  "call.state": (event) => (event.state === "ended" ? finish(labels.reasons[event.reason] ?? "") : show(event.state)),
+  "call.state": (event) => wordFor(labels.states, event.state) && show(event.state),
   "transcript.interim": (event) => conversation.showInterim(event),
-  "transcript.final": (event) => conversation.showFinal(event),
+  "transcript.final": (event) => {
+    conversation.showFinal(event);
+    if (troubled) notice.clear(); // the call did go on
+    troubled = false;
+  },
   "agent.text": (event) => conversation.showReply(event),
   "agent.heard": (event) => conversation.showHeard(event),
   "turn.ledger": (event) => conversation.showLedger(event),
-  error: (event) => tell(labels.errors[event.code] ?? `${labels.errors.in_call} (${event.detail ?? event.code})`),
+  error: ({ code, detail }) => {
+    if (code === "turn_abandoned") return; // the caller has just said something else
+    notice.tell(wordFor(labels.errors, code) ?? `${labels.errors.in_call} (${detail ?? code})`);
+    troubled = true;
+  },
 };
 
-async function call() {
-  const mine = new Line({
-    tenant,
-    token,
-    on: {
-      event: (event) => handlers[event.type]?.(event),
-      connection: (now) => (connection.textContent = labels.connections[now]),
-      microphone: (stream) => {
-        show("connecting");
-        levels.follow(stream, button);
-      },
-      sound: play,
-      channel: () => allowTyping(true),
-      over: (code) => finish(code ? inWords(code) : ""),
-    },
-  });
-  line = mine;
+// ------------------------------------------------------------ a call
+
+async function press(device = voice.chosen) {
+  if (phase !== "idle") return end("cancelled"); // the button reads Hang up or Cancel
+  if (!(await tabs.elsewhere())) return begin(device);
+  const takeOver = () => {
+    tabs.takeOver();
+    begin(device);
+  };
+  const leave = () => {
+    notice.clear();
+    button.focus();
+  };
+  const actions = [{ label: labels.continueHere, run: takeOver }, { label: labels.leaveIt, run: leave }];
+  notice.tell(labels.elsewhereAsk, { actions });
+  notice.focus();
+}
+
+async function begin(device) {
+  if (phase !== "idle") return; // pressed twice
   conversation.clear();
-  tell("");
-  levels.start();
+  notice.clear();
+  tabs.live = true;
+  connected = troubled = false;
   setPhase("live");
   show("microphone");
+  button.focus(); // it may have been a button of the notice that was pressed, and that is gone
+  let opened;
   try {
-    await mine.open();
-    if (line === mine) startClock();
+    opened = await voice.open(device);
   } catch (error) {
-    if (line !== mine) return; // hung up meanwhile
-    if (!(error instanceof LineFailed)) console.error(error);
-    finish(inWords(error.code, error.detail ?? error.message, error.status));
+    if (error.code !== "hung_up") over({ failure: CallFailed.from(error) });
+    return;
+  }
+  call = new Call({ tenant, token, microphone: opened, on: callEvents });
+  call.start();
+}
+
+function end(reason) {
+  if (call) call.end(reason);
+  else if (phase !== "idle") over({ reason }); // still waiting for the microphone
+}
+
+const callEvents = {
+  dialling: () => {
+    notice.clear();
+    setPhase("live");
+    show("connecting");
+  },
+  live: () => {
+    connected = true;
+    startClock();
+  },
+  again: () => conversation.divide(),
+  event: hear,
+  connection: (now) => (connection.textContent = labels.connections[now]),
+  typing: allowTyping,
+  sound: (stream) => voice.play(stream),
+  waiting: ({ cause, attempt, of, seconds }) => {
+    setPhase("waiting");
+    show("waiting");
+    conversation.showInterim({});
+    notice.tell(labels.causes[cause], { countdown: labels.countdown(seconds, attempt, of) });
+  },
+  over,
+};
+
+function hear(event) {
+  if (!Object.hasOwn(handlers, event.type)) return; // a newer server may tell more than we know
+  try {
+    handlers[event.type](event);
+  } catch (error) {
+    console.warn("odd event", event, error);
   }
 }
 
-function finish(words) {
-  if (!line) return;
-  line.close();
-  line = null;
-  levels.stop();
-  clearInterval(clockTimer);
-  sound.srcObject = null;
-  connection.textContent = "";
-  conversation.showInterim({ text: "" });
+function over({ reason, failure }) {
+  const wasWriting = voice.writing;
+  call = null;
+  tabs.live = false;
+  voice.close();
+  conversation.showInterim({});
+  document.body.classList.toggle("talked", byId("conversation").childElementCount > 0);
   setPhase("idle");
-  show("ended");
-  if (words) tell(words);
+  show(connected ? "ended" : "idle");
+  if (connected) {
+    button.textContent = labels.callAgain;
+    byId("announcer").textContent = labels.states.ended;
+  }
+  if (!failure) return notice.tell(wordFor(labels.reasons, reason) ?? "");
+  const canWrite = failure.code.startsWith("mic_") && !wasWriting;
+  const actions = canWrite ? [{ label: labels.callWithout, run: () => press(NONE) }] : [];
+  notice.tell(inWords(failure.code, failure.detail, failure.status), { actions });
 }
 
-function play(stream) {
-  sound.srcObject = stream;
-  levels.follow(stream, state);
-  sound.play().catch((error) => {
-    if (error.name !== "NotAllowedError") return; // a newer sound replaced this one
-    tell(labels.errors.sound_blocked);
-    addEventListener("pointerdown", () => sound.play().then(() => tell("")), { once: true });
-  });
+// A microphone that ends during sleep is no unplugged one: nothing is opened while nobody may be there.
+function mayReopen() {
+  if (!call?.justWoke) return true;
+  call.end("asleep");
+  return false;
 }
+
+// ------------------------------------------------------------ what is shown
 
 function show(name) {
   state.dataset.state = name;
-  state.textContent = labels.states[name] ?? name;
+  state.textContent = labels.states[name];
 }
 
-function tell(words) {
-  notice.textContent = words;
-  notice.hidden = !words;
-}
-
-function setPhase(phase) {
-  document.body.dataset.phase = phase;
-  button.textContent = phase === "live" ? labels.hangUp : labels.call;
-  if (phase === "idle") allowTyping(false);
+function setPhase(next) {
+  phase = document.body.dataset.phase = next;
+  button.textContent = { idle: labels.call, live: labels.hangUp, waiting: labels.cancel }[phase];
+  if (phase === "live") return;
+  allowTyping(false);
+  clearInterval(clockTimer);
+  connection.textContent = "";
 }
 
 function allowTyping(allowed) {
   for (const field of byId("typed").elements) field.disabled = !allowed;
+  if (allowed && voice.writing) text.focus();
 }
 
 function startClock() {
-  const began = performance.now();
+  clearInterval(clockTimer);
+  const beganMs = Date.now();
   const tick = () => {
-    const seconds = Math.floor((performance.now() - began) / 1000);
+    const seconds = Math.floor((Date.now() - beganMs) / 1000);
     byId("clock").textContent = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
   };
   tick();
   clockTimer = setInterval(tick, 1000);
 }
 
-function translate() {
-  for (const each of document.querySelectorAll("[data-label]")) each.textContent = labels[each.dataset.label];
-  for (const each of document.querySelectorAll("[data-label-placeholder]")) {
-    each.placeholder = labels[each.dataset.labelPlaceholder];
-  }
-  for (const each of document.querySelectorAll("[data-label-aria]")) {
-    each.setAttribute("aria-label", labels[each.dataset.labelAria]);
-  }
+async function introduce() {
+  const [running, empty] = await Promise.all([engines(), hasNoDocuments({ tenant, token })]);
+  if (!running) return notice.tell(labels.givenUp.starting);
+  const natures = ["emulated", "embedded", "model"].filter((nature) => running.natures.has(nature));
+  byId("engines").textContent = [`${labels.profile}: ${running.profile}`, ...natures.map((n) => labels.natures[n])].join(" · ");
+  byId("no-documents").hidden = !empty;
+  byId("ingest").textContent = `dukat ingest FOLDER --tenant ${tenant}`;
 }
 
-// Which engines answer is said openly: embedded and emulated ones are not what a production system sounds like.
-async function showEngines() {
-  try {
-    const { profile, engines } = await (await fetch("/healthz")).json();
-    const natures = new Set(Object.values(engines).map(({ nature }) => nature));
-    const told = ["emulated", "embedded", "model"].filter((nature) => natures.has(nature));
-    byId("engines").textContent = [`${labels.profile}: ${profile}`, ...told.map((n) => labels.natures[n])].join(" · ");
-  } catch (error) {
-    console.warn(error);
-    tell(labels.errors.server_unreachable);
-  }
-}
-
-button.addEventListener("click", () => (line ? finish("") : call()));
+button.addEventListener("click", () => press());
 byId("typed").addEventListener("submit", (event) => {
   event.preventDefault();
-  const text = byId("text").value.trim();
-  if (text && line?.say(text)) byId("text").value = "";
+  const written = text.value.trim();
+  if (!written || !call?.say(written)) return;
+  text.value = "";
+  follow.toNewest();
 });
-addEventListener("pagehide", () => finish(""));
+let toldMs = 0;
+text.addEventListener("input", () => {
+  if (Date.now() - toldMs < TYPING_EVERY_MS) return;
+  toldMs = Date.now();
+  call?.typing();
+});
+settings.addEventListener("keydown", ({ key }) => {
+  if (key !== "Escape" || !settings.open) return;
+  settings.open = false;
+  settings.querySelector("summary").focus();
+});
+addEventListener("pagehide", () => {
+  putAway = phase !== "idle";
+  end("cancelled");
+});
+addEventListener("pageshow", ({ persisted }) => {
+  if (persisted && putAway) notice.tell(labels.reasons.asleep);
+});
 
-translate();
+fitAboveKeyboard();
 show("idle");
-showEngines();
+introduce();

@@ -1,79 +1,89 @@
 // The conversation as it is shown: what the caller said, what the agent says and where it has it from, how long it took.
-// Takes the events of the call, one method an event type; texts only ever reach the page as text.
+// Takes the events of the call, one method an event type. Events come over the line: any field may be missing or odd.
 
+import { element } from "./elements.js";
 import { labels } from "./labels.js";
+import { waterfall } from "./waterfall.js";
+
+const MOST_SHOWN = 400; // items; 200 turns. Older ones go, so that an event costs the same in the third hour as in the first
 
 export class Conversation {
-  #replies = new Map(); // number of the reply → { item, text, sources, figures }
+  #replies = new Map(); // number of the reply → { item, text, sources, times }
+  #cut = false;
 
-  constructor({ list, interim, scroller }) {
+  // announcer: a live region for screen readers; list itself is not one, or a growing answer would be read again each
+  // time it grows.
+  constructor({ list, interim, announcer }) {
     this.list = list;
     this.interim = interim;
-    this.scroller = scroller;
+    this.announcer = announcer;
   }
 
   clear() {
     this.#replies.clear();
+    this.#cut = false;
     this.list.replaceChildren();
+    this.announcer.textContent = "";
     this.#hideInterim();
   }
 
-  showInterim({ text, stable_chars: stable = 0 }) {
-    this.#keepingEndInView(() => {
-      this.interim.replaceChildren(text.slice(0, stable), element("span", "unstable", text.slice(stable)));
-      this.interim.hidden = !text;
-    });
+  // A new call after a broken one: what stands above belongs to the old one, whose numbers are used again.
+  divide() {
+    this.#hideInterim();
+    this.#replies.clear();
+    if (this.list.childElementCount === 0) return;
+    this.#append(element("li", "divider", labels.newCall));
+    this.announcer.textContent = labels.newCall;
+  }
+
+  showInterim({ text, stable_chars: stable }) {
+    const whole = asText(text);
+    const firm = Number.isInteger(stable) && stable > 0 ? stable : 0;
+    this.interim.replaceChildren(whole.slice(0, firm), element("span", "unstable", whole.slice(firm)));
+    this.interim.hidden = !whole;
   }
 
   showFinal({ text }) {
-    this.#keepingEndInView(() => {
-      this.#hideInterim();
-      this.#add("by-caller", labels.you, text || labels.notUnderstood);
-    });
+    this.#hideInterim();
+    this.#add("by-caller", labels.you, asText(text) || labels.notUnderstood);
   }
 
-  showReply({ reply, text, sources = [] }) {
-    this.#keepingEndInView(() => {
-      const shown = this.#reply(reply);
-      shown.text.textContent = text;
-      const titles = new Set(sources.map(({ title, source }) => (source && source !== title ? `${title} (${source})` : title)));
-      shown.sources.replaceChildren(...[...titles].map((title) => element("li", "", `${labels.source}: ${title}`)));
-    });
+  showReply({ reply, text, sources }) {
+    if (!asText(text)) return;
+    const shown = this.#reply(reply);
+    shown.text.textContent = text;
+    const named = (Array.isArray(sources) ? sources : []).map(namesOf).filter(([title]) => title);
+    const once = new Map(named.map((names) => [names.join("\n"), names]));
+    shown.sources.replaceChildren(...[...once.values()].map(sourceItem));
   }
 
-  // After an interruption: what was written but never heard is struck out.
+  // The reply is over. After an interruption, what was written but never heard is struck out.
   showHeard({ reply, text, complete }) {
     const shown = this.#replies.get(reply);
-    const whole = shown?.text.textContent ?? "";
-    if (!shown || complete || !whole.startsWith(text)) return;
-    const unheard = element("s", "", whole.slice(text.length).trimStart());
-    shown.text.replaceChildren(`${text} `, unheard, element("span", "note", ` (${labels.interrupted})`));
+    if (!shown) return;
+    const [whole, heard] = [shown.text.textContent, asText(text)];
+    this.announcer.textContent = `${labels.agent}: ${complete ? whole : heard}`;
+    if (complete || !whole.startsWith(heard)) return;
+    const unheard = element("s", "", whole.slice(heard.length).trimStart());
+    shown.text.replaceChildren(heard && `${heard} `, unheard, element("span", "note", ` (${labels.interrupted})`));
   }
 
-  showLedger({ reply, response_ms: response, over_floor_ms: over, wait_ms: pause, stages = {} }) {
-    const shown = this.#replies.get(reply);
-    if (!shown || response == null) return; // a greeting or a typed turn has no moment at which the caller fell silent
-    const figure = (name, value) => `${name} ${Math.round(value)} ${labels.ms}`;
-    const figures = [figure(labels.answeredAfter, response)];
-    if (over != null) figures.push(figure(labels.platform, over));
-    if (pause) figures.push(figure(labels.pause, pause));
-    for (const [stage, name] of Object.entries(labels.stages)) {
-      const took = stages[stage]?.engine_ms;
-      if (took != null) figures.push(figure(name, took));
-    }
-    this.#keepingEndInView(() => {
-      shown.figures.replaceChildren(...figures.map((text) => element("span", "", text)));
-    });
+  showLedger(ledger) {
+    const shown = this.#replies.get(ledger.reply);
+    const times = shown && waterfall(ledger);
+    if (!times) return;
+    shown.times?.remove();
+    shown.times = times;
+    shown.item.append(times);
   }
 
   #reply(number) {
     let shown = this.#replies.get(number);
     if (!shown) {
       const item = this.#add("by-agent", labels.agent, "");
-      const [sources, figures] = [element("ul", "sources"), element("p", "figures")];
-      figures.setAttribute("aria-live", "off");
-      item.append(sources, figures);
-      shown = { text: item.querySelector(".text"), sources, figures };
+      const sources = element("ul", "sources");
+      item.append(sources);
+      shown = { item, text: item.querySelector(".text"), sources, times: null };
       this.#replies.set(number, shown);
     }
     return shown;
@@ -84,27 +94,41 @@ export class Conversation {
     const words = element("p", "text", text);
     words.dir = "auto";
     item.append(element("span", "for-readers", `${who}: `), words);
-    this.list.append(item);
+    this.#append(item);
     return item;
+  }
+
+  #append(item) {
+    this.list.append(item);
+    if (this.list.childElementCount <= MOST_SHOWN) return;
+    if (!this.#cut) this.list.prepend(element("li", "divider", labels.earlier));
+    this.#cut = true;
+    while (this.list.childElementCount > MOST_SHOWN) this.list.children[1].remove(); // under the line that says so
+    for (const [number, shown] of this.#replies) {
+      if (shown.item.isConnected) break; // the map is in order of age
+      this.#replies.delete(number);
+    }
   }
 
   #hideInterim() {
     this.interim.hidden = true;
     this.interim.replaceChildren();
   }
-
-  // Follow the talk, unless the caller has scrolled up to read.
-  #keepingEndInView(change) {
-    const { scroller } = this;
-    const atEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 80;
-    change();
-    if (atEnd) scroller.scrollTop = scroller.scrollHeight;
-  }
 }
 
-function element(tag, name, text = "") {
-  const made = document.createElement(tag);
-  if (name) made.className = name;
-  made.textContent = text;
-  return made;
+function asText(value) {
+  return typeof value === "string" ? value : "";
+}
+
+// [title] or [title, file]
+function namesOf(source) {
+  const [title, file] = [asText(source?.title), asText(source?.source)];
+  return title && file && file !== title ? [title, file] : [title || file];
+}
+
+function sourceItem([title, file]) {
+  const item = element("li", "", `${labels.source}: `);
+  item.append(element("bdi", "", title)); // each in its own direction: an English file in an Arabic line
+  if (file) item.append(" (", element("bdi", "", file), ")");
+  return item;
 }

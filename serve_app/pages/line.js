@@ -1,56 +1,52 @@
-// One call's line: microphone, WebRTC and the HTTP that sets it up. Knows nothing of the page.
+// One call's line: WebRTC to the call host. Knows nothing of the page, the microphone or of dialling again.
 //
-// POST /v1/calls (offer → answer, Location); PATCH Location (late ICE candidates, RFC 8840); DELETE Location (hang up).
 // Events of the server come as JSON on the data channel "events"; typed text goes the same way.
+
+import { CallFailed, CallHttp } from "./call_http.js";
 
 const GATHER_MS = 1000; // candidates that come later are sent after
 const CONNECT_MS = 15000;
 const LOST_MS = 10000; // ICE heals itself within a few seconds, or not at all
 
-export class LineFailed extends Error {
-  constructor(code, detail = "", status = 0) {
-    super(`${code}: ${detail}`);
-    this.code = code;
-    this.detail = detail;
-    this.status = status;
-  }
-}
-
 export class Line {
+  #http;
   #peer = null;
+  #sender = null;
   #channel = null;
-  #microphone = null;
-  #location = null;
   #offered = false;
   #late = [];
   #closed = false;
   #lostTimer = 0;
 
-  // token: for tenants that are not open.
-  // on: { microphone(stream), sound(stream), connection(state), channel(), event(object), over(code) };
-  // channel() = typed text can be sent; over("") = the server ended the call, over("connection_lost") = the line broke.
+  // on: { sound(stream), connection(state), channel(), event(object), over(code) };
+  // channel() = typed text can be sent; over("vanished") = the other side closed the line, perhaps without a word;
+  // over("connection_lost") = it broke.
   constructor({ tenant, token, on }) {
-    this.tenant = tenant;
-    this.token = token;
+    this.#http = new CallHttp({ tenant, token });
     this.on = on;
   }
 
-  // Resolves when sound can flow. Throws LineFailed.
-  async open() {
-    this.#microphone = await openMicrophone();
-    this.#stopIfClosed();
-    this.on.microphone(this.#microphone);
+  // Resolves when sound can flow. Throws CallFailed.
+  async open(track) {
+    if (typeof RTCPeerConnection === "undefined") throw new CallFailed("webrtc_missing");
     const peer = (this.#peer = new RTCPeerConnection({ iceServers: [] }));
-    for (const track of this.#microphone.getAudioTracks()) peer.addTrack(track, this.#microphone);
-    peer.ontrack = ({ track }) => this.on.sound(new MediaStream([track]));
+    this.#sender = peer.addTrack(track, new MediaStream([track]));
+    peer.ontrack = ({ track: voice }) => !this.#closed && this.on.sound(new MediaStream([voice]));
     peer.onicecandidate = ({ candidate }) => candidate?.candidate && this.#offered && this.#trickle(candidate);
     const connected = this.#watch(peer);
     connected.catch(() => {}); // it is awaited below; without this, a failure before that would be reported twice
     this.#openChannel(peer);
     await peer.setLocalDescription(await peer.createOffer());
     await gathered(peer);
+    this.#stopIfClosed();
     await this.#negotiate(peer);
     await connected;
+    this.#stopIfClosed();
+  }
+
+  // Another microphone, in the same call.
+  async replaceTrack(track) {
+    await this.#sender?.replaceTrack(track);
   }
 
   // False when the channel is not open (any more).
@@ -60,41 +56,58 @@ export class Line {
     return true;
   }
 
+  // Somebody is writing: the agent need not ask whether anybody is there.
+  typing() {
+    if (this.#channel?.readyState === "open") this.#channel.send(JSON.stringify({ type: "caller.typing" }));
+  }
+
+  // What the server says of this call: { ended, reason }, or null when it cannot be asked.
+  state() {
+    return this.#http.state();
+  }
+
+  get broken() {
+    return ["failed", "closed"].includes(this.#peer?.connectionState);
+  }
+
   // Hangs up. Safe to call at any time, also twice.
   close() {
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#lostTimer);
-    this.#microphone?.getTracks().forEach((track) => track.stop());
     this.#peer?.close();
-    this.#delete();
+    this.#http.hangUp();
   }
 
   #openChannel(peer) {
     this.#channel = peer.createDataChannel("events");
     this.#channel.onopen = () => !this.#closed && this.on.channel();
-    this.#channel.onmessage = ({ data }) => !this.#closed && this.on.event(JSON.parse(data));
-    // The channel is closed in order only when the other side hangs up; a broken line shows in connectionState instead.
-    this.#channel.onclose = () => this.#over("");
+    this.#channel.onmessage = ({ data }) => {
+      const event = this.#closed ? null : readEvent(data);
+      if (event) this.on.event(event);
+    };
+    // Closed in order only when the other side hangs up; a broken line shows in connectionState instead.
+    this.#channel.onclose = () => this.#over("vanished");
   }
 
   async #negotiate(peer) {
     this.#offered = true;
-    const query = new URLSearchParams({ tenant: this.tenant });
-    const response = await this.#send("POST", `/v1/calls?${query}`, "application/sdp", peer.localDescription.sdp);
-    if (response.status !== 201) throw await refusal(response);
-    this.#location = new URL(response.headers.get("Location"), response.url);
-    if (this.#closed) this.#delete(); // hung up while the server was taking the call
+    const answer = await this.#http.offer(peer.localDescription.sdp);
+    if (this.#closed) this.#http.hangUp(); // hung up while the server was taking the call
     this.#stopIfClosed();
-    await peer.setRemoteDescription({ type: "answer", sdp: await response.text() });
-    const late = this.#late.splice(0);
-    for (const candidate of late) await this.#trickle(candidate);
+    await peer.setRemoteDescription({ type: "answer", sdp: answer });
+    for (const candidate of this.#late.splice(0)) await this.#http.addCandidate(candidate);
+  }
+
+  #trickle(candidate) {
+    if (this.#http.opened) this.#http.addCandidate(candidate);
+    else this.#late.push(candidate);
   }
 
   #watch(peer) {
     return new Promise((resolve, reject) => {
       let wasConnected = false;
-      const timer = setTimeout(() => reject(new LineFailed("media_unreachable")), CONNECT_MS + GATHER_MS);
+      const timer = setTimeout(() => reject(new CallFailed("media_unreachable")), CONNECT_MS + GATHER_MS);
       peer.onconnectionstatechange = () => {
         const state = peer.connectionState;
         clearTimeout(this.#lostTimer);
@@ -109,7 +122,7 @@ export class Line {
         } else if (state === "failed") {
           clearTimeout(timer);
           if (wasConnected) this.#over("connection_lost");
-          else reject(new LineFailed("media_unreachable"));
+          else reject(new CallFailed("media_unreachable"));
         }
       };
     });
@@ -119,53 +132,21 @@ export class Line {
     if (!this.#closed) this.on.over(code);
   }
 
-  async #trickle(candidate) {
-    if (!this.#location) {
-      this.#late.push(candidate);
-      return;
-    }
-    const fragment = `a=mid:${candidate.sdpMid}\r\na=${candidate.candidate}\r\n`;
-    // Losing one late candidate is no reason to end a call that may already work by another.
-    await this.#send("PATCH", this.#location, "application/trickle-ice-sdpfrag", fragment).catch(console.warn);
-  }
-
-  #delete() {
-    if (!this.#location) return;
-    // keepalive: this is also how a closing page hangs up. If it is lost, the server notices by the silence.
-    fetch(this.#location, { method: "DELETE", headers: this.#headers(), keepalive: true }).catch(console.warn);
-    this.#location = null;
-  }
-
-  async #send(method, address, type, body) {
-    try {
-      const signal = AbortSignal.timeout(CONNECT_MS);
-      return await fetch(address, { method, headers: { ...this.#headers(), "Content-Type": type }, body, signal });
-    } catch (error) {
-      throw new LineFailed("server_unreachable", error.message);
-    }
-  }
-
-  #headers() {
-    return this.token ? { Authorization: `Bearer ${this.token}` } : {};
-  }
-
   #stopIfClosed() {
-    if (!this.#closed) return;
-    this.#microphone?.getTracks().forEach((track) => track.stop());
-    throw new LineFailed("hung_up");
+    if (this.#closed) throw new CallFailed("hung_up");
   }
 }
 
-async function openMicrophone() {
-  if (!navigator.mediaDevices) throw new LineFailed("mic_insecure");
-  if (typeof RTCPeerConnection === "undefined") throw new LineFailed("webrtc_missing");
-  const audio = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
+// An event is a JSON object with a type; anything else is noted and left alone.
+function readEvent(data) {
   try {
-    return await navigator.mediaDevices.getUserMedia({ audio });
-  } catch (error) {
-    const codes = { NotAllowedError: "mic_refused", SecurityError: "mic_refused", NotFoundError: "mic_missing" };
-    throw new LineFailed(codes[error.name] ?? "mic_busy", error.message);
+    const event = JSON.parse(data);
+    if (typeof event?.type === "string") return event;
+  } catch {
+    // said below
   }
+  console.warn("not an event", data);
+  return null;
 }
 
 function gathered(peer) {
@@ -178,14 +159,4 @@ function gathered(peer) {
       resolve();
     };
   });
-}
-
-async function refusal(response) {
-  let problem = {};
-  try {
-    problem = await response.json();
-  } catch {
-    problem = { detail: response.statusText }; // a proxy in between may answer with a page of its own
-  }
-  return new LineFailed(problem.code ?? `http_${response.status}`, problem.detail ?? "", response.status);
 }

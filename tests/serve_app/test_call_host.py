@@ -227,7 +227,8 @@ async def test_a_host_that_stops_waits_for_its_calls(tmp_path: Path) -> None:
         async with asyncio.timeout(20):  # of thirty seconds of patience
             await draining
 
-    assert refused.json()["code"] == "host_full"
+    assert refused.json()["code"] == "host_draining"
+    assert refused.headers["retry-after"] == "5"
     assert host.told("call.ended")[0]["reason"] == "caller_hung_up"
     assert host.sink.closed
 
@@ -272,7 +273,7 @@ async def test_an_offer_that_is_being_answered_when_the_host_stops_becomes_no_ca
         await asyncio.sleep(0)
         await host.drain()
 
-        with pytest.raises(StageBusy, match="host_full"):
+        with pytest.raises(StageBusy, match="host_draining"):
             await opening
 
     assert host.sink.events == []

@@ -1,0 +1,123 @@
+// Every word the page says, in English. words-ar.js has the same keys; labels.js chooses.
+// `errors` and `reasons` are keyed by the stable codes of the interface, `states` by those of `call.state`.
+
+export const en = {
+  call: "Call",
+  callAgain: "Call again",
+  hangUp: "Hang up",
+  cancel: "Cancel",
+  mute: "Mute",
+  send: "Send",
+  type: "Type instead of speaking",
+  typeNow: "Write your question",
+  conversation: "Conversation",
+  newest: "Newest",
+  invitation: "Press Call and speak.",
+  privacy: "Your microphone is used only during the call.",
+  you: "You",
+  agent: "Agent",
+  source: "Source",
+  notUnderstood: "(not understood)",
+  interrupted: "interrupted",
+  earlier: "Earlier turns are no longer shown.",
+  newCall: "The line broke; this is a new call. The agent starts afresh.",
+  noDocuments: "This agent has no documents yet, so it cannot answer questions. Add a folder of them:",
+  callWithout: "Call without a microphone",
+  withoutMicrophone: "No microphone: you write, the agent speaks.",
+  elsewhereAsk: "A call is live in another tab.",
+  continueHere: "Continue here",
+  leaveIt: "Leave it",
+
+  settings: "Microphone and speaker",
+  microphone: "Microphone",
+  speaker: "Speaker",
+  level: "Microphone level",
+  standardDevice: "Standard of this computer",
+  noMicrophone: "None: I will write",
+  numbered: { microphone: (n) => `Microphone ${n}`, speaker: (n) => `Speaker ${n}` },
+  namesLater: "The names appear once the microphone has been allowed.",
+  hints: {
+    silent: "We hear nothing from this microphone. Is it the right one?",
+    mic_forgotten: "The microphone you chose last time is not there. The standard one is used.",
+    mic_unplugged: "The microphone was unplugged. The standard one is used now.",
+    mic_lost: "The microphone was unplugged and there is no other. You can go on in writing.",
+    mic_change_failed: "That microphone cannot be opened. The one before stays in use.",
+    speaker_gone: "The speaker you chose is not there. The standard one is used.",
+  },
+
+  answeredAfter: (ms) => `Answered after ${ms} ms`,
+  answeredAfterSending: (ms) => `Answered ${ms} ms after sending`,
+  timesSpoken: "What took how long, from the end of your words to the first sound of the answer",
+  timesTyped: "What took how long, from sending to the first sound of the answer",
+  took: (ms) => `${ms}\u00a0ms`,
+  from: (ms) => `from ${ms} ms on`,
+  share: { pause: "waited for silence", engines: "engines", platform: "platform" },
+  stages: {
+    end_of_turn: "silence",
+    asr: "hearing",
+    retrieval: "search",
+    llm: "answer",
+    clause: "first sentence",
+    tts: "voice",
+  },
+
+  profile: "Profile",
+  natures: { embedded: "embedded engines", emulated: "emulated engines", model: "models" },
+  states: {
+    idle: "Ready",
+    microphone: "Allow the microphone…",
+    connecting: "Calling…",
+    greeting: "Speaking",
+    listening: "Listening",
+    thinking: "Thinking",
+    speaking: "Speaking",
+    waiting: "Waiting to call again",
+    ended: "Call ended",
+  },
+  connections: { connected: "connected", unstable: "connection unstable, reconnecting…" },
+
+  // Said while the page waits to dial by itself; then `countdown` follows.
+  causes: {
+    lost: "The connection was lost.",
+    starting: "The server is starting or restarting.",
+    busy: "All lines are busy.",
+  },
+  // Said when it has stopped trying.
+  givenUp: {
+    lost: "The connection was lost. Call again.",
+    starting: "The server does not answer. Check that it runs and that you are connected, then call again.",
+    busy: "All lines are busy. Please try again in a moment.",
+  },
+  countdown: (seconds, attempt, of) => `Calling again in ${seconds} s (try ${attempt} of ${of})`,
+
+  reasons: {
+    silence: "Nobody spoke for a while, so the call was ended.",
+    longest_call: "The call reached its longest duration.",
+    caller_goodbye: "The agent said goodbye.",
+    caller_hung_up: "The call was hung up.",
+    host_shutdown: "The server was stopped or is being restarted. Call again in a moment.",
+    internal_error: "The call ended because of an error on our side.",
+    asleep: "The call ended while this computer was asleep.",
+    elsewhere: "The call went on in another tab.",
+    cancelled: "",
+  },
+  errors: {
+    mic_refused:
+      "The microphone was refused. To allow it, click the lock or microphone sign beside the page's address, allow the " +
+      "microphone and call again.",
+    mic_missing: "No microphone was found. Connect one and call again.",
+    mic_busy: "The microphone cannot be opened; another program may be using it.",
+    mic_insecure:
+      "The browser gives the microphone only to https pages and to this computer itself. Open this page as " +
+      "https://… or, on the server's own machine, as http://localhost.",
+    webrtc_missing: "This browser cannot make calls. Use a current Chrome, Edge, Firefox or Safari.",
+    media_unreachable: "The call was taken, but no sound gets through. A firewall may be in the way.",
+    tenant_unknown: "There is no call centre of this name.",
+    tenant_inactive: "This call centre takes no calls at the moment.",
+    not_allowed: "You are not allowed to call here. Open the page with the address that has the token (#token=…).",
+    sound_blocked: "The browser blocks the sound. Click anywhere on the page.",
+    text_too_long: "That text is too long to send.",
+    in_call: "Something did not work just now; the call goes on.",
+    unknown: "The call did not work.",
+  },
+};
