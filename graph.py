@@ -25,6 +25,7 @@ from analytics.spool import Spool
 from configs.settings import AppArgs, DeploymentOptions, load_profile
 from deployments.asr import Asr
 from deployments.embedder import Embedder
+from deployments.host_board import RayHostBoard
 from deployments.knowledge_server import KnowledgeServer
 from deployments.llm import Llm
 from deployments.reranker import Reranker
@@ -74,7 +75,7 @@ def build_knowledge(args: AppArgs) -> Application:
 def build_voice(args: AppArgs) -> Application:
     """The media plane."""
     options = load_profile(args.profile).deployments.call_host
-    return _deployment("call_host", serve.ingress()(CallHost), options).bind(args, Spool)
+    return _deployment("call_host", serve.ingress()(CallHost), options).bind(args, Spool, RayHostBoard())
 
 
 def build_api(args: AppArgs) -> Application:

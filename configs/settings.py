@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from configs.engines import Engines
 from configs.strict import BadSettingsFile, Strict, read_yaml
@@ -47,7 +47,7 @@ class Deployments(Strict):
     embedder: DeploymentOptions = DeploymentOptions()
     reranker: DeploymentOptions = DeploymentOptions()
     knowledge: DeploymentOptions = DeploymentOptions()
-    call_host: DeploymentOptions = DeploymentOptions()
+    call_host: DeploymentOptions = DeploymentOptions(graceful_shutdown_timeout_s=8)
     api: DeploymentOptions = DeploymentOptions()
     committer: DeploymentOptions = DeploymentOptions()
 
@@ -121,14 +121,45 @@ class Media(Strict):
     """Addresses offered as ICE host candidates; empty = those of the machine's interfaces."""
     loopback: bool = True
     """Offer 127.0.0.1 as well, so that a caller on the same machine needs no network."""
+    announced_address: str | None = None
+    """Address under which a router or cloud forwards to this machine, on the same ports."""
+    ports: tuple[int, int] | None = None
+    """First and last UDP port of calls; None = any free one. A call over plain RTP takes two, the first one even."""
     stun_urls: tuple[str, ...] = ()
+    """`stun:host:port`. None by default: a call tells no stranger where it is."""
+    turn_urls: tuple[str, ...] = ()
+    """`turn:host:port`; used by the host, and given to browsers."""
+    turn_secret: str = ""
+    """Shared with the TURN server (coturn `static-auth-secret`), for credentials that are good for an hour."""
     connect_timeout_s: float = Field(default=15, gt=0)
+    absent_after_s: float = Field(default=4, gt=0)
+    """Nothing at all has come from the caller's side for so long: the line has broken."""
+    wait_for_return_s: float = Field(default=30, ge=0)
+    """A call whose line has broken is kept so long."""
+    quality_every_s: float = Field(default=2, gt=0)
+    rtp_first_packet_s: float = Field(default=0.5, ge=0)
+    """Plain RTP: the agent begins to speak when the first packet has come, or after so long (SIP's early media may be
+    ours to begin)."""
+    rtp_silent_s: float = Field(default=1.5, ge=1)
+    """Plain RTP: packets of another source are taken only when the one believed so far was silent for so long."""
+    rtcp_every_s: float = Field(default=5, gt=0)
+    """Plain RTP: between reports on average; each interval is half to one and a half of it (RFC 3550, section 6.2)."""
+
+    @model_validator(mode="after")
+    def _turn_is_whole(self) -> Media:
+        if self.turn_urls and not self.turn_secret:
+            raise ValueError("turn_urls need a turn_secret")
+        if self.ports is not None and not 1024 <= self.ports[0] <= self.ports[1] <= 65535:
+            raise ValueError("ports: first and last of 1024 to 65535")
+        return self
 
 
 class CallLimits(Strict):
     """Bounds of a call and of a host."""
 
     max_calls_per_host: int = Field(default=20, ge=1)
+    most_lag_ms: float = Field(default=40, gt=0)
+    """A host whose event loop is later than this (99 %) takes no further call: those it has would suffer."""
     longest_call_s: float = Field(default=1800, gt=0)
     """Then the agent takes its leave and hangs up."""
     warn_before_end_s: float = Field(default=60, ge=0)

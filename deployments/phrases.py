@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
+from itertools import zip_longest
 
 from deployments.contracts.knowledge import Chunk
 from deployments.contracts.speech import Phrasebook
@@ -30,9 +31,18 @@ _SPOKEN = re.compile(r"[a-z]+(?:'[a-z]+)*")
 
 
 def make_phrasebook(tenant: str, chunks: Iterable[Chunk]) -> Phrasebook:
-    """Every heading once, in order of the alphabet; the key changes with the phrases and with nothing else."""
-    spoken = {spoken_form(chunk.heading) for chunk in chunks if chunk.language == "en"} - {""}
-    phrases = tuple(sorted(spoken)[:MOST_PHRASES])
+    """Every heading once, in order of the alphabet; the key changes with the phrases and with nothing else.
+
+    Where there are too many, every document keeps as many as the others, its first ones: a long one must not silence
+    all that could be asked before it came.
+    """
+    of_document: dict[str, dict[str, None]] = {}
+    for chunk in chunks:
+        if chunk.language == "en" and (spoken := spoken_form(chunk.heading)):
+            of_document.setdefault(chunk.document, {})[spoken] = None
+    rounds = zip_longest(*(of_document[document] for document in sorted(of_document)))
+    fair = dict.fromkeys(phrase for each in rounds for phrase in each if phrase is not None)
+    phrases = tuple(sorted(list(fair)[:MOST_PHRASES]))
     mark = hashlib.sha256("\n".join(phrases).encode()).hexdigest()[:12]
     return Phrasebook(f"{tenant}-{mark}", phrases)
 

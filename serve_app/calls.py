@@ -18,10 +18,11 @@ from typing import Any, Protocol
 from starlette.types import ASGIApp
 
 from configs import fast_path
-from configs.settings import AppArgs, load_profile
+from configs.settings import AppArgs, Media, load_profile
 from deployments.clients import AsrClient, KnowledgeClient, LlmClient, TtsClient, VadClient
 from deployments.contracts.call_events import CallEvent
 from deployments.contracts.errors import CallOver, NotAllowed, StageBusy, StageFailed
+from deployments.host_board import HostBoard, HostState
 from deployments.vad_tick import VadTicker
 from serve_app.call.record import CallRecord
 from serve_app.call.session import CallParts, CallSession
@@ -29,9 +30,13 @@ from serve_app.call.standard_lines import StandardLines
 from serve_app.call_tokens import CallToken, CallTokens
 from serve_app.calls_http import build_calls_app
 from serve_app.dialogue.agents import Dialogue
-from serve_app.doors.offer import read_offer
-from serve_app.doors.webrtc import WebRtcLine, offer_host_addresses
-from serve_app.held_calls import EndedCall, LiveCall
+from serve_app.doors.host_clock import HostClock
+from serve_app.doors.ice_addresses import use_addresses
+from serve_app.doors.offer import Door, door_of, offer_text, read_offer
+from serve_app.doors.rtp import RtpLine
+from serve_app.doors.webrtc import WebRtcLine
+from serve_app.held_calls import EndedCall, Line, LiveCall
+from serve_app.host_peers import HostPeers, now_s
 from serve_app.listener import Forwarder, Listener
 from serve_app.phrasebooks import Phrasebooks
 from serve_app.tenants.gate import Gate, secret
@@ -46,10 +51,13 @@ ENDED_KEPT = 200
 PHRASEBOOK_PERIOD_S = 5.0
 PREPARE_S = 5.0
 """What phrases and standard lines may hold up the greeting of a call that is connected."""
-LEAVE_S = 4.0
-"""Of the replica's shutdown time, kept for telling the callers that it is over."""
+LEAVE_S = 6.0
+"""Of the replica's shutdown time, kept for telling the callers that it is over; the demo's Arabic takes 4.3 s."""
 DRAIN_MARGIN_S = 1.0
 """Of the same, kept for closing what is left."""
+LINES: dict[Door, Callable[[Media, HostClock], Line]] = {Door.WEBRTC: WebRtcLine, Door.RTP: RtpLine}
+READ: dict[Door, Callable[[bytes], str]] = {Door.WEBRTC: read_offer, Door.RTP: offer_text}
+"""The line for plain RTP reads the rest itself."""
 
 
 class ClosableSink(Protocol):
@@ -69,7 +77,7 @@ class CallHost:
     """One replica of the media plane."""
 
     async def __init__(  # type: ignore[misc]  # Serve awaits it
-        self, args: AppArgs, open_sink: Callable[[Path], ClosableSink]
+        self, args: AppArgs, open_sink: Callable[[Path], ClosableSink], board: HostBoard
     ) -> None:
         if slow := fast_path.missing(os.environ):
             log.warning("slow_path", extra={"unset": slow, "see": "README.md, grow to a cluster"})
@@ -81,7 +89,8 @@ class CallHost:
         self.tokens = CallTokens(secret(state / "keys", "calls.key"), longest_s + 3600)
         self.forwarder = Forwarder()
         self._sink = open_sink(state / "spool")
-        offer_host_addresses(self.profile.media)
+        use_addresses(self.profile.media)
+        self._clock = HostClock()
         self._asr, self._llm, self._tts = AsrClient(), LlmClient(), TtsClient()
         self._knowledge = KnowledgeClient()
         self._calls: dict[str, LiveCall] = {}
@@ -96,6 +105,8 @@ class CallHost:
         self._listener = Listener(self._app, args.listener_host)
         self.address = self._listener.address
         await self._listener.start()
+        self.peers = HostPeers(board, self._state)
+        self._meeting = asyncio.create_task(self.peers.keep())
         self._warm = False
         self._housekeeping = asyncio.create_task(self._keep_house())
 
@@ -104,18 +115,21 @@ class CallHost:
 
     # ------------------------------------------------------------ a call's beginning
 
-    async def open_call(self, tenant: Tenant, body: bytes) -> tuple[str, str]:
+    async def open_call(self, tenant: Tenant, body: bytes, language: str | None = None) -> tuple[str, str]:
         """Answer an offer; returns the call token and the SDP answer. Raises `BadOffer`, `StageBusy`."""
-        offer = read_offer(body)
+        door = door_of(body)
+        offer = READ[door](body)
         if self._draining:
             raise _draining()
         if len(self._calls) >= self.profile.limits.max_calls_per_host:
             raise StageBusy("host_full", "this host takes no further call at the moment", "calls")
+        if self._late():
+            raise StageBusy("host_late", "this host is too busy for a further call", "calls")
         call = uuid.uuid4().hex
-        line = WebRtcLine(self.profile.media)
+        line = LINES[door](self.profile.media, self._clock)
         record = CallRecord(call, tenant.id, 1, self._sink, line.send_event)
-        session = CallSession(call, tenant, self.profile, self._parts(tenant, line, record))
-        live = LiveCall(session, line, CallToken(call, tenant.id, self.address, epoch=1))
+        session = CallSession(call, tenant, self.profile, self._parts(tenant, line, record), language)
+        live = LiveCall(session, line, door, CallToken(call, tenant.id, self.address, epoch=1))
         self._calls[call] = live  # before the first await: the place is taken
         try:
             answer = await line.answer(offer)
@@ -128,7 +142,7 @@ class CallHost:
         live.holding = asyncio.create_task(self._hold(live))
         return self.tokens.sign(live.token), answer
 
-    def _parts(self, tenant: Tenant, line: WebRtcLine, record: CallRecord) -> CallParts:
+    def _parts(self, tenant: Tenant, line: Line, record: CallRecord) -> CallParts:
         profile = self.profile
         heard = profile.engines.asr.languages
         dialogue = Dialogue(tenant, self._knowledge, self._llm, profile.dialogue, profile.budgets, heard)
@@ -147,7 +161,7 @@ class CallHost:
     async def _hold(self, live: LiveCall) -> None:
         """Hold one call to its end."""
         session, line = live.session, live.line
-        started = {"tenant_name": session.tenant.name, "profile": self.profile.name, "channel": "webrtc"}
+        started = {"tenant_name": session.tenant.name, "profile": self.profile.name, "channel": live.door.value}
         session.record.emit("call.started", {**started, "engines": self.profile.engines.natures()})
         try:
             reason = await session.run() if await self._connected(live) else session.abandon("not_connected")
@@ -216,6 +230,21 @@ class CallHost:
             raise CallOver("call_over", "this call has ended", "calls")
         return call
 
+    def _late(self) -> bool:
+        """Those who are here would suffer from a further call. Nobody: then the lag is that of calls gone by."""
+        return bool(self._calls) and self._clock.lag_ms() > self.profile.limits.most_lag_ms
+
+    def _state(self) -> HostState:
+        """What the other hosts see of this one."""
+        most, lag_ms = self.profile.limits.max_calls_per_host, self._clock.lag_ms()
+        takes = self._warm and not self._draining and not self._late()
+        return HostState(self.address, len(self._calls), most, round(lag_ms, 1), takes, now_s())
+
+    async def renew(self, token: CallToken, body: bytes) -> str:
+        """Answer another offer for a call that runs: its caller's network has changed. Raises as `open_call` does."""
+        live = self.live(token)
+        return await live.line.renew(READ[live.door](body))
+
     async def hang_up(self, token: CallToken) -> None:
         """End the call and wait until it has. Raises `CallOver` when it had ended before."""
         live = self.live(token)
@@ -232,7 +261,12 @@ class CallHost:
             raise StageBusy("warming_up", "the models are being asked for the first time", "calls")
         if self._sink.failed is not None:
             raise self._sink.failed  # calls go on, their records do not
-        return {"calls": len(self._calls), "most_calls": self.profile.limits.max_calls_per_host}
+        limits = self.profile.limits
+        return {
+            "calls": len(self._calls),
+            "most_calls": limits.max_calls_per_host,
+            "loop_lag_ms": round(self._clock.lag_ms(), 1),
+        }
 
     async def check_health(self) -> None:
         """Serve restarts the replica when this raises."""
@@ -242,6 +276,8 @@ class CallHost:
     async def __del__(self) -> None:
         """Serve calls this when the replica is to stop: live calls end first, as long as there is time."""
         self._draining = True
+        self._meeting.cancel()
+        await self.peers.leave()
         patience_s = self.profile.deployments.call_host.graceful_shutdown_timeout_s
         await self._wait_for_calls(max(0.0, patience_s - LEAVE_S - DRAIN_MARGIN_S))
         for live in list(self._calls.values()):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -19,18 +20,23 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from deployments.contracts.errors import BadInput, BadOffer
+from deployments.contracts.errors import BadInput, CallOver, NotAllowed, StageBusy, StageTimeout
 from serve_app import problems
 from serve_app.call_tokens import CallToken, CallTokens
 from serve_app.doors.messages import UNREADABLE, read_message
-from serve_app.doors.offer import MOST_OFFER_BYTES
+from serve_app.doors.offer import MOST_OFFER_BYTES, Door, door_of
 from serve_app.held_calls import EndedCall, LiveCall
+from serve_app.host_peers import HostPeers
 from serve_app.listener import FORWARDED, Forwarder
 from serve_app.tenants.gate import Gate
 from serve_app.tenants.models import Tenant
 from serve_app.tenants.store import TenantStore
 
+log = logging.getLogger(__name__)
+
 PREFIX = "/v1/calls"
+MOST_PASSES = 2
+"""Hosts that are asked to take a call which the one it came to cannot: the caller waits meanwhile."""
 
 
 class Host(Protocol):
@@ -44,11 +50,15 @@ class Host(Protocol):
     def tokens(self) -> CallTokens: ...
     @property
     def forwarder(self) -> Forwarder: ...
+    @property
+    def peers(self) -> HostPeers: ...
 
-    async def open_call(self, tenant: Tenant, body: bytes) -> tuple[str, str]: ...
+    async def open_call(self, tenant: Tenant, body: bytes, language: str | None = None) -> tuple[str, str]: ...
     def owns(self, token: CallToken) -> bool: ...
     def find(self, token: CallToken) -> LiveCall | EndedCall: ...
     def live(self, token: CallToken) -> LiveCall: ...
+    async def renew(self, token: CallToken, body: bytes) -> str: ...
+
     async def hang_up(self, token: CallToken) -> None: ...
 
 
@@ -86,11 +96,35 @@ class _Routes:
         """An SDP offer → 201, the answer and the call's `Location`."""
         _require(request, "application/sdp")
         tenant = await self._tenant(request)
-        self._host.gate.check(request.headers.get("authorization"), tenant)
+        authorization = request.headers.get("authorization")
+        self._host.gate.check(request.headers, tenant)
         if "resume" in request.query_params:
             raise BadInput("resume_unsupported", "calls cannot be resumed yet", "calls", 501)
-        token, answer = await self._host.open_call(tenant, await _body(request))
+        body = await _body(request)
+        if authorization is None and door_of(body) is Door.RTP:
+            # Such an offer has us send packets wherever it says, unasked: not for everybody who reaches an open tenant.
+            raise NotAllowed("token_missing", "a call over plain RTP needs Authorization: Bearer <token>", "gate")
+        try:
+            token, answer = await self._host.open_call(tenant, body, request.query_params.get("lang"))
+        except StageBusy:
+            if (passed := await self._elsewhere(request, body)) is not None:
+                return passed
+            raise
         return Response(answer, 201, {"Location": f"{PREFIX}/{token}"}, "application/sdp")
+
+    async def _elsewhere(self, request: Request, body: bytes) -> Response | None:
+        """The offer answered by another host; None when none takes it."""
+        if FORWARDED in request.headers:
+            return None
+        for peer in self._host.peers.freest()[:MOST_PASSES]:
+            try:
+                passed = await self._host.forwarder.request(peer, request, body)
+            except (CallOver, StageTimeout) as error:
+                log.info("peer_silent", extra={"peer": peer, "code": error.code})
+                continue
+            if passed.status_code == 201:
+                return passed
+        return None
 
     async def one_call(self, request: Request) -> Response:
         """State and ledger (GET), trickled candidates (PATCH), hang-up (DELETE)."""
@@ -104,9 +138,7 @@ class _Routes:
             await self._host.hang_up(token)
             return Response(status_code=204)
         if _media_type(request) == "application/sdp":
-            raise BadOffer(
-                "renegotiation_unsupported", "a new offer for a running call is not answered yet", "door", 501
-            )
+            return Response(await self._host.renew(token, body), 200, media_type="application/sdp")
         _require(request, "application/trickle-ice-sdpfrag")
         await self._host.live(token).line.add_candidates(body.decode("utf-8", "replace"))
         return Response(status_code=204)

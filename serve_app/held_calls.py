@@ -4,11 +4,42 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
+from deployments.contracts.ports import CallPort
 from serve_app.call.session import CallSession
 from serve_app.call_tokens import CallToken
-from serve_app.doors.webrtc import WebRtcLine
+from serve_app.doors.offer import Door
+
+
+class Line(CallPort, Protocol):
+    """A `CallPort` as its host sees it, whatever door it came through; `webrtc.WebRtcLine` says what each raises."""
+
+    @property
+    def connected(self) -> asyncio.Event:
+        """Media can flow."""
+        ...
+
+    @property
+    def gone(self) -> asyncio.Event:
+        """It is over, ended by either side."""
+        ...
+
+    async def answer(self, offer: str) -> str:
+        """Accept the first offer; returns the SDP answer."""
+        ...
+
+    async def renew(self, offer: str) -> str:
+        """Accept another offer for the same call."""
+        ...
+
+    async def connect(self) -> None:
+        """Wait until the caller can hear us."""
+        ...
+
+    async def add_candidates(self, fragment: str) -> None:
+        """Trickle ICE, where the door has it."""
+        ...
 
 
 @dataclass(slots=True)
@@ -16,7 +47,8 @@ class LiveCall:
     """A call that this host owns."""
 
     session: CallSession
-    line: WebRtcLine
+    line: Line
+    door: Door
     token: CallToken
     holding: asyncio.Task[None] | None = None
 

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
 """A queue that is full now is usually not full a second later (a stage takes well under a second a request)."""
-RETRY_AFTER_OF = {"host_full": 5, "host_draining": 5}
+RETRY_AFTER_OF = {"host_full": 5, "host_late": 5, "host_draining": 5}
 """A place becomes free when a call ends; a new replica is there in some seconds."""
 
 _CODES = {400: "request_invalid", 404: "route_unknown", 405: "method_not_allowed", 413: "body_too_large"}

@@ -58,6 +58,7 @@ KEEPS_OUT: dict[str, set[str]] = {
 IMPORT_RAY = {
     "graph": "connects the deployments",
     "deployments.clients": "the one place that touches handles",
+    "deployments.host_board": "the store of Ray's head, in which hosts see each other",
     "deployments.knowledge_server": "is given the handles of its two models, and hands them to clients",
     "serve_app.local_cluster": "starts Ray and Serve for `dukat up`",
     "analytics.datasink": "is a Ray Data Datasink",

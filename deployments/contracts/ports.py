@@ -190,6 +190,14 @@ class CallPort(Protocol):
         """Drop what was sent but lies unplayed in a remote buffer, where the door has one."""
         ...
 
+    def unheard_s(self) -> float:
+        """Seconds since anything at all came from the caller's side."""
+        ...
+
+    async def quality(self) -> dict[str, object] | None:
+        """How the line was since this was asked last, as the `quality` event tells it; None while nothing is known."""
+        ...
+
     def send_event(self, event: dict[str, object]) -> None:
         """Show the caller's client an event, if it has a channel for that."""
         ...

@@ -1,7 +1,7 @@
 """What has been said in a call: turns, language, history; and the steps of what is said next.
 
 Pure but for the dialogue it asks. The language of a call is that of the caller's last words, among those the tenant
-speaks; it begins with the tenant's first.
+speaks; it begins with the one asked for, else with the tenant's first.
 """
 
 from __future__ import annotations
@@ -20,13 +20,20 @@ from serve_app.tenants.models import StandardLine, Tenant
 class Conversation:
     """One call's."""
 
-    def __init__(self, tenant: Tenant, dialogue: Dialogue, record: CallRecord, history_messages: int) -> None:
+    def __init__(
+        self,
+        tenant: Tenant,
+        dialogue: Dialogue,
+        record: CallRecord,
+        history_messages: int,
+        language: str | None = None,
+    ) -> None:
         self._tenant = tenant
         self._dialogue = dialogue
         self._record = record
         self.history = History(history_messages)
         self.turns = 0
-        self.language: str = tenant.languages[0]
+        self.language: str = tenant.speaking(language)
 
     def commit(self, text: str, told: str | None, confidence: float | None, **more: Any) -> None:
         """The caller's words are fixed from now on, and so is the language they are answered in.

@@ -25,6 +25,7 @@ from serve_app.call.conversation import Conversation
 from serve_app.call.hearing import Hearing
 from serve_app.call.ledger import TurnLedger
 from serve_app.call.patience import Patience, SpeakUp
+from serve_app.call.presence import Change, Presence
 from serve_app.call.recognition import Recognition
 from serve_app.call.record import CallRecord
 from serve_app.call.speaking import Speaking, Voice
@@ -32,6 +33,7 @@ from serve_app.call.standard_lines import StandardLines
 from serve_app.call.turn_taking import TurnEnded
 from serve_app.dialogue.agents import Dialogue
 from serve_app.dialogue.steps import Failed
+from serve_app.media.comfort_noise import ComfortNoise
 from serve_app.tenants.models import StandardLine, Tenant
 
 log = logging.getLogger(__name__)
@@ -68,7 +70,10 @@ class _Over(Exception):
 class CallSession:
     """One call. `run` returns the reason it ended."""
 
-    def __init__(self, call: str, tenant: Tenant, profile: Profile, parts: CallParts) -> None:
+    def __init__(
+        self, call: str, tenant: Tenant, profile: Profile, parts: CallParts, language: str | None = None
+    ) -> None:
+        """`language`: what the caller is greeted in, if the tenant speaks it."""
         self.call = call
         self.tenant = tenant
         self.record = parts.record
@@ -77,11 +82,16 @@ class CallSession:
         self._parts = parts
         hint = tenant.languages[0] if len(tenant.languages) == 1 else None
         self._hearing = Hearing(call, profile, parts.line, parts.vad, parts.asr, parts.phrasebook, hint, self)
-        self._said = Conversation(tenant, parts.dialogue, parts.record, profile.dialogue.history_messages)
+        self._said = Conversation(tenant, parts.dialogue, parts.record, profile.dialogue.history_messages, language)
         voice = Voice(tenant, parts.line, parts.tts, parts.lines, profile.budgets, parts.clock, parts.record.emit)
         self._speaking = Speaking(voice, self._said.history, self)
         self._patience = Patience(profile.silence, profile.limits, parts.clock())
         self._leaving = False
+        self._farewell = False
+        """What was said unasked last is a goodbye into silence."""
+        self._presence = Presence(profile.media)
+        self._quality: dict[str, object] | None = None
+        """The latest report."""
         self._over = asyncio.Event()
         self._reason = ""
         self._tasks: asyncio.TaskGroup | None = None
@@ -96,7 +106,7 @@ class CallSession:
         line.play_from(self._speaking.next_frame)
         try:
             async with asyncio.TaskGroup() as self._tasks:
-                for work in (self._listen(), self._hearing.judge(), self._watch()):
+                for work in (self._listen(), self._hearing.judge(), self._watch(), self._watch_quality()):
                     self.spawn(work)
                 self._speaking.start(self._say("greeting"))
                 await self._over.wait()
@@ -149,6 +159,7 @@ class CallSession:
             "tenant": self.tenant.id,
             "state": self.state,
             "reason": self._reason or None,
+            "quality": self._quality,
             "turns": list(self._speaking.ledgers),
             "messages": [{"role": message.role, "text": message.text} for message in self._said.history.messages],
         }
@@ -180,16 +191,46 @@ class CallSession:
         """Speak up when nobody has spoken for long, and when the time is over."""
         while True:
             await asyncio.sleep(LOOK_S)
-            quiet = not self._speaking.busy and not self._hearing.caller_speaking
-            said = self._patience.look(self._parts.clock(), quiet=quiet)
+            now = self._parts.clock()
+            change = self._presence.look(now, self._parts.line.unheard_s())
+            if change is not None:
+                self._line_changed(change)
+            quiet = not self._speaking.busy and not self._hearing.caller_speaking and not self._presence.broken
+            said = self._patience.look(now, quiet=quiet)
             if said is not None and not self._leaving:
                 self._speak_up(said)
+
+    def _line_changed(self, change: Change) -> None:
+        """A call whose line has broken waits a while for it to come back."""
+        line = self._parts.line
+        if self._leaving:
+            return
+        if change is Change.BROKE:
+            self._speaking.stop()
+            line.play_from(ComfortNoise().frame)  # should only the caller's direction be broken: it must not sound dead
+            self._set_state("reconnecting")
+            return
+        line.play_from(self._speaking.next_frame)
+        if change is Change.CAME_BACK:
+            self._patience.caller_stirred()
+            self._set_state("listening")
+        else:
+            self.take_leave("connection_lost", "closing_down")
+
+    async def _watch_quality(self) -> None:
+        while True:
+            await asyncio.sleep(self._profile.media.quality_every_s)
+            report = await self._parts.line.quality()
+            if report is not None:
+                self._quality = report
+                self.record.emit("quality", report)
 
     def _speak_up(self, said: SpeakUp) -> None:
         if said.last_word and said.hangup is not None:
             self.take_leave(said.hangup, said.line)
         else:
             self._speaking.start(self._say(said.line, hangup=said.hangup))
+            self._farewell = said.hangup is not None
 
     def _set_state(self, state: str, **more: Any) -> None:
         if state != self.state:
@@ -269,6 +310,7 @@ class CallSession:
         await self._speaking.reply(ledger, self._said.language, steps)
 
     def _commit(self, text: str, told: str | None, confidence: float | None, **more: Any) -> None:
+        self._farewell = False
         if text:
             self._patience.caller_spoke()
         self._said.commit(text, told, confidence, **more)
@@ -280,6 +322,9 @@ class CallSession:
         text = message.get("text")
         if message.get("type") == "caller.typing":
             self._patience.caller_stirred()
+            if self._farewell and self._speaking.busy:
+                self._speaking.stop()  # somebody is there after all
+                self._set_state("listening")
         elif message.get("type") != "caller.text" or not isinstance(text, str) or not text.strip():
             detail = 'a message is {"type": "caller.text", "text": "…"} or {"type": "caller.typing"}'
             self.record.emit("error", {"code": "message_unknown", "detail": detail})
@@ -309,8 +354,7 @@ class CallSession:
 
     def on_spoken(self) -> None:
         """A reply has been played to its end."""
-        if not self._hearing.caller_speaking:
-            self._set_state("listening")
+        self._set_state("listening")
 
     async def _say(self, name: StandardLine, hangup: str | None = None) -> None:
         """A standard line that answers nothing the caller said."""

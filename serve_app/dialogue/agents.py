@@ -21,7 +21,7 @@ from deployments.contracts.dialogue import GenerationRequest, TokenGroup
 from deployments.contracts.errors import DukatError, StageFailed, StageTimeout
 from deployments.contracts.knowledge import Passage
 from deployments.contracts.ports import KnowledgePort, LlmPort
-from serve_app.dialogue.intents import Intent, classify
+from serve_app.dialogue.intents import Intent, classify, declines
 from serve_app.dialogue.prompts import generation_request, knowledge_query
 from serve_app.dialogue.steps import (
     Citation,
@@ -79,6 +79,7 @@ STANDARD_ANSWERS: dict[Intent, StandardLine] = {
     Intent.GREETING: "greeting",
     Intent.THANKS: "anything_else",
     Intent.HUMAN: "person",
+    Intent.ABOUT: "about",
     Intent.GOODBYE: "goodbye",
 }
 
@@ -150,6 +151,8 @@ class IntentAgent:
 
     async def run(self, work: _Work) -> AsyncGenerator[DialogueStep, None]:
         intent = classify(work.turn.text, work.language)
+        if declines(work.turn.text) and self._just_asked(work, "anything_else"):
+            intent = Intent.GOODBYE
         confidence = work.turn.confidence
         if intent is Intent.GOODBYE and confidence is not None and confidence < self._sure_goodbye:
             # Hanging up on somebody who did not say goodbye is the one mistake that cannot be mended: ask first.
@@ -176,8 +179,17 @@ class IntentAgent:
         """
         if not work.turn.spoken or work.turn.text or not self._not_heard:
             return False
-        told = {" ".join(self._tenant.line("english_only", language).split()) for language in self._tenant.languages}
+        told = self._forms("english_only")
         return work.language in self._not_heard or not any(said.text in told for said in work.turn.history)
+
+    def _just_asked(self, work: _Work, line: StandardLine) -> bool:
+        """Whether that line is what the caller heard last."""
+        heard = [said.text for said in work.turn.history if said.role == "agent"][-1:]
+        return bool(heard) and heard[0] in self._forms(line)
+
+    def _forms(self, line: StandardLine) -> set[str]:
+        """A line as it is heard, in all languages."""
+        return {" ".join(self._tenant.line(line, language).split()) for language in self._tenant.languages}
 
 
 class RetrievalAgent:

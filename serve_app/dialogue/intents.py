@@ -25,40 +25,78 @@ class Intent(Enum):
     """Thanks, or a plain "okay": the caller has what was asked for."""
     REPEAT = "repeat"
     HUMAN = "human"
+    ABOUT = "about"
+    """Who is this, what can it do."""
     QUESTION = "question"
 
 
+# fmt: off
+_WISHES = (
+    "speak to", "talk to", "i want to speak to", "i want to talk to", "i would like to speak to",
+    "i would like to talk to", "i need to speak to", "i need to talk to", "can i speak to", "can i talk to",
+    "could i speak to", "could i talk to", "may i speak to", "let me speak to", "let me talk to", "connect me to",
+    "can you connect me to", "could you connect me to", "put me through to", "can you put me through to",
+    "could you put me through to", "transfer me to", "can you transfer me to",
+)
+_PEOPLE = (
+    "a person", "a real person", "a human", "a human being", "an agent", "an operator", "a representative", "someone",
+    "somebody", "customer service",
+)
+# fmt: on
 SPOKEN_PHRASES = (
     "hello",
     "hello there",
+    "who am i speaking to",
+    "what can you help me with",
     "good morning",
     "good afternoon",
     "good evening",
     "goodbye",
     "bye bye",
+    "bye for now",
     "thank you goodbye",
     "thank you bye",
+    "thanks goodbye",
+    "thanks bye",
+    "okay goodbye",
+    "okay thank you goodbye",
+    "okay thank you bye",
+    "thank you very much goodbye",
+    "have a nice day",
     "that is all thank you",
+    "that is all thanks",
+    "that's all thank you",
     "no that is all",
+    "no that is all thank you",
     "no thank you",
+    "no thank you that is all",
+    "no thank you goodbye",
+    "nothing else thank you",
+    "no nothing else",
     "thank you",
     "thank you very much",
+    "thank you so much",
+    "okay thank you",
+    "thanks a lot",
     "please repeat that",
+    "repeat that please",
     "can you repeat that",
-    "can you repeat that please",
+    "could you repeat that",
+    "can you say that again",
     "could you say that again",
     "say that again please",
+    "please say that again",
     "what did you say",
-    "i want to speak to a person",
-    "i want to talk to a human",
-    "i would like to speak to an agent",
-    "can i speak to a person",
-    "can i talk to someone",
-    "connect me to an agent",
+    "i did not hear that",
+    "i did not understand",
+    *(f"{wish} {person}" for wish in _WISHES for person in _PEOPLE),
+    "a real person please",
+    "an agent please",
+    "operator please",
     "customer service please",
 )
-"""Sentences for a grammar-driven recogniser of English, so that these intents can be heard at all. No very short ones:
-a grammar fits noise to "bye" or "no" too easily."""
+"""Sentences for a grammar-driven recogniser of English, so that these intents can be heard at all. It adds polite words
+around them itself. No very short ones: a grammar fits noise to "bye" or "no" too easily."""
 
 _PHRASES: dict[Intent, str] = {
     Intent.GOODBYE: """
@@ -83,6 +121,16 @@ _PHRASES: dict[Intent, str] = {
         human | a human | human being | person | a person | real person | a real person | agent | an agent | live agent
         operator | representative | a representative | customer service | customer care | somebody | someone
         موظف | الموظف | موظف حقيقي | خدمه العملاء | انسان | شخص حقيقي | مندوب""",
+    Intent.ABOUT: """
+        who are you | who is this | who am i speaking to | who am i talking to | what are you | what is your name
+        what s your name | are you a robot | are you a bot | are you a machine | are you a computer | are you human
+        are you a human | are you real | are you a real person | what can you do | what do you do
+        what can you help with
+        what can you help me with | what can i ask | what can i ask you | how can you help | how can you help me
+        can you help me | can you help | help | help me | i need help
+        من انت | مين انت | من معي | مين معي | ما اسمك | شو اسمك | هل انت انسان | هل انت روبوت | انت روبوت
+        ماذا يمكنك ان تفعل | ماذا تستطيع | شو تقدر تسوي | بماذا تساعدني | كيف يمكنك مساعدتي | هل يمكنك مساعدتي | ساعدني
+        اريد مساعده | محتاج مساعده""",
     Intent.GREETING: """
         hello | hello there | hi | hi there | hey | good morning | good afternoon | good evening | good day
         how are you | salam | salam alaikum | marhaba
@@ -119,6 +167,12 @@ _WANTS_HUMAN = re.compile(
     r"|(?:اريد|ابي|ابغي|ابغا|بدي|عاوز|محتاج) (?:موظف|مندوب|انسان|شخص حقيقي|خدمه العملاء)"
 )
 
+_NO = """
+    no | nope | nah | no no | no sir | not really | not now | not today | no more | no i m fine | i m fine | i am fine
+    i m good | i am good | no i m good | all good | no that s fine
+    لا | كلا | لا لا | لا ابدا | ولا شي | ولا شيء | مافي | ما في | ما في شي | خلاص | لا خلاص | لا بس"""
+"""With "no" in front of thanks, and "nothing else", a goodbye by themselves."""
+
 _MOST_WORDS = 60
 """A longer utterance is no courtesy; beyond this nothing is looked for."""
 _BREAK = re.compile(r"[\W_]+")
@@ -147,6 +201,11 @@ def classify(text: str, language: str) -> Intent:
     return next((intent for intent in _PHRASES if intent in found), Intent.NOTHING)
 
 
+def declines(text: str) -> bool:
+    """Whether this is a plain "no": after "anything else?", that is a goodbye."""
+    return " ".join(_HESITATIONS.sub("", _plain(text)).split()) in _NOS
+
+
 def _plain(text: str) -> str:
     """Lower case, one space between words, Arabic without vowel signs and with one form of alef, ya and ta marbuta."""
     return _BREAK.sub(" ", normalise(text[:2_000]).lower()).strip()
@@ -171,6 +230,7 @@ def _any_of(phrases: dict[str, Intent | None] | list[str]) -> re.Pattern[str]:
     return re.compile(r"\b(?:" + "|".join(sorted(phrases, key=len, reverse=True)) + r")\b")
 
 
+_NOS = frozenset(_listed(_NO))
 _HESITATIONS = _any_of(_listed(_HESITATION))
 _AS_SPOKEN = _Phrases(_PHRASES)
 _WITH_ARABIZI = _Phrases(_PHRASES, _ARABIZI)

@@ -1,6 +1,12 @@
-"""What an SDP offer must be before anything is built for it: bytes in, text out, or `BadOffer` with a stable code."""
+"""What an SDP offer must be before anything is built for it: bytes in, text out, or `BadOffer` with a stable code.
+
+Which door an offer is for, its audio section's profile says: `door_of`. WebRTC's is read here, plain RTP's in
+`rtp_sdp.py`.
+"""
 
 from __future__ import annotations
+
+from enum import Enum
 
 from aiortc.sdp import SessionDescription
 
@@ -12,18 +18,40 @@ MOST_OFFER_LINES = 500
 attributes: 64 KiB of them held the loop, and with it every call of the host, for 5 s (2 cores, 2026-11-21)."""
 
 
-def read_offer(body: bytes) -> str:
-    """Check an offer. Raises `BadOffer`."""
+class Door(Enum):
+    """How the caller gets in; the value is the call's `channel` in the records."""
+
+    WEBRTC = "webrtc"
+    RTP = "rtp"
+
+
+def door_of(body: bytes) -> Door:
+    """Plain RTP's, if audio is offered under one of its profiles and not under WebRTC's. Raises nothing."""
+    sections = [line.split() for line in body[:MOST_OFFER_BYTES].splitlines() if line.startswith(b"m=audio")]
+    profiles = {words[2] for words in sections if len(words) > 2}
+    plain = any(profile.startswith(b"RTP/") for profile in profiles)
+    return Door.RTP if plain and not any(profile.startswith(b"UDP/TLS/") for profile in profiles) else Door.WEBRTC
+
+
+def offer_text(body: bytes) -> str:
+    """The text of an offer for any door. Raises `BadOffer`."""
     if len(body) > MOST_OFFER_BYTES:
         raise BadOffer("offer_too_large", f"an offer may have {MOST_OFFER_BYTES} bytes", "door", 413)
     try:
         text = body.decode("utf-8")
-        if len(text.splitlines()) > MOST_OFFER_LINES:
-            raise BadOffer("offer_too_large", f"an offer may have {MOST_OFFER_LINES} lines", "door", 413)
+    except UnicodeDecodeError as error:
+        raise BadOffer("offer_unreadable", "the body is not an SDP offer (it is not UTF-8)", "door") from error
+    if len(text.splitlines()) > MOST_OFFER_LINES:
+        raise BadOffer("offer_too_large", f"an offer may have {MOST_OFFER_LINES} lines", "door", 413)
+    return text
+
+
+def read_offer(body: bytes) -> str:
+    """Check an offer of WebRTC. Raises `BadOffer`."""
+    text = offer_text(body)
+    try:
         description = SessionDescription.parse(text)
         media, groups = list(description.media), list(description.group)
-    except BadOffer:
-        raise
     except Exception as error:  # aiortc's parser raises whatever its first surprise is
         raise BadOffer("offer_unreadable", f"the body is not an SDP offer ({type(error).__name__})", "door") from error
     if not text.startswith("v=") or not media:

@@ -3,7 +3,9 @@
 //   dialling ──▶ live ──▶ over            over({ reason }) or over({ failure }); reason: a key of labels.reasons
 //       ▲  │       │
 //       │  ▼       ▼
-//       waiting (counts down, dials again; at most three times, see redial.js)
+//       waiting (counts down, dials again; at most five times, see redial.js)
+//
+// A connection that breaks is first replaced by another of the same call; only if that fails is a new call dialled.
 
 import { CallFailed } from "./call_http.js";
 import { Line } from "./line.js";
@@ -54,10 +56,12 @@ export class Call {
     this.#finish({ reason });
   }
 
-  async #dial() {
+  // http: of a call that goes on over another connection.
+  async #dial(http = null) {
     this.on.dialling();
-    let talking = false;
+    let up = false;
     const line = new Line({
+      http,
       tenant: this.tenant,
       token: this.token,
       on: {
@@ -65,22 +69,23 @@ export class Call {
         connection: (state) => this.on.connection(state),
         sound: (stream) => this.on.sound(stream),
         channel: () => {
-          if (this.#wasLive) this.on.again();
+          if (this.#wasLive && !http) this.on.again();
           this.on.typing(true);
-          talking = this.#wasLive = true;
+          up = this.#wasLive = true;
         },
         // Before it is up, open() itself says what is wrong.
-        over: (code) => talking && this.#line === line && this.#broken(line, code),
+        over: (code) => up && this.#line === line && this.#broken(line, code),
       },
     });
     this.#line = line;
     try {
       await line.open(this.microphone.track);
+      up = true;
       if (this.#line === line) this.on.live();
     } catch (error) {
       if (this.#line !== line) return; // hung up, or broken and dealt with, meanwhile
       line.close();
-      this.#failed(CallFailed.from(error));
+      this.#failed(http ? new CallFailed("connection_lost") : CallFailed.from(error));
     }
   }
 
@@ -102,13 +107,15 @@ export class Call {
     const known = code === "vanished" && !this.justWoke ? await line.state() : null;
     if (this.#line !== line) return;
     if (known?.ended && known.reason) this.#ended(known.reason);
-    else this.#lost();
+    else this.#lost({ mayGoOn: code === "connection_lost" });
   }
 
-  #lost() {
-    this.#line?.close();
-    if (this.justWoke) this.#finish({ reason: "asleep" });
-    else this.#failed(new CallFailed("connection_lost"));
+  #lost({ mayGoOn = false } = {}) {
+    const line = this.#line;
+    if (this.justWoke) return this.#finish({ reason: "asleep" });
+    if (mayGoOn) return this.#dial(line.release());
+    line?.close();
+    this.#failed(new CallFailed("connection_lost"));
   }
 
   #failed(failure) {

@@ -1,7 +1,7 @@
 // The HTTP that sets a call up and ends it; no WebRTC here.
 //
-// POST /v1/calls (offer → answer, Location); PATCH Location (late ICE candidates, RFC 8840); GET Location (state);
-// DELETE Location (hang up). Whatever goes wrong is a CallFailed with the interface's stable code.
+// POST /v1/calls (offer → answer, Location); PATCH Location (late ICE candidates, RFC 8840, or another offer for the same
+// call); GET Location (state); DELETE Location (hang up). Whatever goes wrong is a CallFailed with the interface's stable code.
 
 const ANSWER_MS = 15000;
 const STATE_MS = 3000;
@@ -36,9 +36,14 @@ export class CallHttp {
     return this.#location !== null;
   }
 
-  // The answer to an SDP offer. Throws CallFailed.
+  // The answer to an SDP offer; one for a call that is there moves it to another connection. Throws CallFailed.
   async offer(sdp) {
-    const query = new URLSearchParams({ tenant: this.tenant });
+    if (this.#location) {
+      const moved = await this.#send("PATCH", this.#location, ANSWER_MS, "application/sdp", sdp);
+      if (moved.status !== 200) throw await refusal(moved);
+      return moved.text();
+    }
+    const query = new URLSearchParams({ tenant: this.tenant, lang: document.documentElement.lang });
     const response = await this.#send("POST", `/v1/calls?${query}`, ANSWER_MS, "application/sdp", sdp);
     if (response.status !== 201) throw await refusal(response);
     this.#location = new URL(response.headers.get("Location"), response.url);

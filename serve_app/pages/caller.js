@@ -14,7 +14,7 @@ import { Tabs } from "./tabs.js";
 import { fitAboveKeyboard } from "./viewport.js";
 import { Voice } from "./voice.js";
 
-const TYPING_EVERY_MS = 2000; // so often the server is told that somebody is writing
+const TYPING_EVERY_MS = 2000; // so often the server is told that somebody is writing, or reading
 
 const byId = (id) => document.getElementById(id);
 const [button, state, connection, text, settings] = ["call", "state", "connection", "text", "settings"].map(byId);
@@ -42,6 +42,7 @@ let phase = "idle"; // "live": from the press on Call to the end; "waiting": to 
 let call = null; // from the moment the microphone is open
 let connected = false; // the call has been, or was, up
 let troubled = false; // the notice tells of something that went wrong in the call
+let poorTold = false; // the notice has told of a poor line
 let clockTimer = 0;
 let putAway = false;
 
@@ -56,6 +57,11 @@ const handlers = {
   "agent.text": (event) => conversation.showReply(event),
   "agent.heard": (event) => conversation.showHeard(event),
   "turn.ledger": (event) => conversation.showLedger(event),
+  quality: ({ mos, alarm }) => {
+    if (typeof mos === "number") connection.textContent = `${labels.connections.connected} · ${labels.line(mos)}`;
+    if (alarm && !poorTold) notice.tell(labels.poorLine);
+    poorTold = alarm === true;
+  },
   error: ({ code, detail }) => {
     if (code === "turn_abandoned") return; // the caller has just said something else
     notice.tell(wordFor(labels.errors, code) ?? `${labels.errors.in_call} (${detail ?? code})`);
@@ -203,7 +209,8 @@ async function introduce() {
   const natures = ["emulated", "embedded", "model"].filter((nature) => running.natures.has(nature));
   byId("engines").textContent = [`${labels.profile}: ${running.profile}`, ...natures.map((n) => labels.natures[n])].join(" · ");
   byId("no-documents").hidden = !empty;
-  byId("ingest").textContent = `dukat ingest FOLDER --tenant ${tenant}`;
+  const at = location.origin === "http://127.0.0.1:8000" ? "" : ` --url ${location.origin}`;
+  byId("ingest").textContent = `.venv/bin/dukat ingest FOLDER --tenant ${tenant}${at}`;
 }
 
 button.addEventListener("click", () => press());
@@ -215,11 +222,14 @@ byId("typed").addEventListener("submit", (event) => {
   follow.toNewest();
 });
 let toldMs = 0;
-text.addEventListener("input", () => {
+function stirs() {
   if (Date.now() - toldMs < TYPING_EVERY_MS) return;
   toldMs = Date.now();
   call?.typing();
-});
+}
+text.addEventListener("input", stirs);
+// Who reads along instead of listening is there as well.
+for (const sign of ["pointermove", "wheel", "touchmove", "keydown"]) addEventListener(sign, () => voice.writing && stirs(), { passive: true });
 settings.addEventListener("keydown", ({ key }) => {
   if (key !== "Escape" || !settings.open) return;
   settings.open = false;

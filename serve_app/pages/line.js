@@ -3,6 +3,7 @@
 // Events of the server come as JSON on the data channel "events"; typed text goes the same way.
 
 import { CallFailed, CallHttp } from "./call_http.js";
+import { reportStats } from "./stats.js";
 
 const GATHER_MS = 1000; // candidates that come later are sent after
 const CONNECT_MS = 15000;
@@ -17,12 +18,14 @@ export class Line {
   #late = [];
   #closed = false;
   #lostTimer = 0;
+  #stopStats = () => {};
 
   // on: { sound(stream), connection(state), channel(), event(object), over(code) };
   // channel() = typed text can be sent; over("vanished") = the other side closed the line, perhaps without a word;
   // over("connection_lost") = it broke.
-  constructor({ tenant, token, on }) {
-    this.#http = new CallHttp({ tenant, token });
+  // http: of a call whose connection broke, to go on with it; see release().
+  constructor({ tenant, token, on, http = null }) {
+    this.#http = http ?? new CallHttp({ tenant, token });
     this.on = on;
   }
 
@@ -51,14 +54,18 @@ export class Line {
 
   // False when the channel is not open (any more).
   say(text) {
-    if (this.#channel?.readyState !== "open") return false;
-    this.#channel.send(JSON.stringify({ type: "caller.text", text }));
-    return true;
+    return this.#tell({ type: "caller.text", text });
   }
 
   // Somebody is writing: the agent need not ask whether anybody is there.
   typing() {
-    if (this.#channel?.readyState === "open") this.#channel.send(JSON.stringify({ type: "caller.typing" }));
+    this.#tell({ type: "caller.typing" });
+  }
+
+  #tell(message) {
+    if (this.#channel?.readyState !== "open") return false;
+    this.#channel.send(JSON.stringify(message));
+    return true;
   }
 
   // What the server says of this call: { ended, reason }, or null when it cannot be asked.
@@ -72,16 +79,25 @@ export class Line {
 
   // Hangs up. Safe to call at any time, also twice.
   close() {
-    if (this.#closed) return;
+    if (!this.#closed) this.release().hangUp();
+  }
+
+  // Lets go of the connection but not of the call: what comes back can be given to another line.
+  release() {
     this.#closed = true;
     clearTimeout(this.#lostTimer);
+    this.#stopStats();
     this.#peer?.close();
-    this.#http.hangUp();
+    return this.#http;
   }
 
   #openChannel(peer) {
     this.#channel = peer.createDataChannel("events");
-    this.#channel.onopen = () => !this.#closed && this.on.channel();
+    this.#channel.onopen = () => {
+      if (this.#closed) return;
+      this.#stopStats = reportStats(peer, (message) => this.#tell(message));
+      this.on.channel();
+    };
     this.#channel.onmessage = ({ data }) => {
       const event = this.#closed ? null : readEvent(data);
       if (event) this.on.event(event);

@@ -1,6 +1,6 @@
 // Whether and when to dial again by itself. No clock in here: what went wrong goes in, how long to wait comes out.
 
-const BACKOFF_S = [1, 2, 4];
+const BACKOFF_S = [1, 2, 4, 8, 16]; // 31 s and what the tries take: a product that is restarted is there again
 const LONGEST_S = 10; // a server that asks for more is told about to the caller instead
 
 export class Redial {

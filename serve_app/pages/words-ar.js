@@ -71,9 +71,12 @@ export const ar = {
     thinking: "يفكر",
     speaking: "يتحدث",
     waiting: "في انتظار معاودة الاتصال",
+    reconnecting: "تجري استعادة الاتصال",
     ended: "انتهت المكالمة",
   },
   connections: { connected: "متصل", unstable: "الاتصال غير مستقر، تجري استعادته…" },
+  line: (mos) => (mos >= 4 ? "خط جيد" : mos >= 3.6 ? "خط مقبول" : "خط ضعيف"),
+  poorLine: "الخط ضعيف الآن، وقد تضيع بعض الكلمات.",
 
   causes: {
     lost: "انقطع الاتصال.",

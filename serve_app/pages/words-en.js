@@ -72,9 +72,12 @@ export const en = {
     thinking: "Thinking",
     speaking: "Speaking",
     waiting: "Waiting to call again",
+    reconnecting: "Reconnecting",
     ended: "Call ended",
   },
   connections: { connected: "connected", unstable: "connection unstable, reconnecting…" },
+  line: (mos) => (mos >= 4 ? "good line" : mos >= 3.6 ? "fair line" : "poor line"),
+  poorLine: "The line is poor at the moment; words may be lost.",
 
   // Said while the page waits to dial by itself; then `countdown` follows.
   causes: {

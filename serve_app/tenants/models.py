@@ -33,6 +33,7 @@ StandardLine = Literal[
     "time_over",
     "closing_down",
     "person",
+    "about",
     "english_only",
 ]
 
@@ -85,6 +86,8 @@ class Lines(Strict):
     """The server stops or failed; the agent hangs up. Short: it has 3 seconds."""
     person: Template
     """The caller asks for a human being."""
+    about: Template
+    """The caller asks who this is, or what it can do."""
     english_only: Template
     """The recogniser in use understands English only. Says so in both languages, since the caller may know only one."""
 

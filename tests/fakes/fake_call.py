@@ -73,6 +73,9 @@ class FakeLine:
         self.shown: list[dict[str, Any]] = []
         self.cleared = 0
         self.closed = False
+        self.broke_s: float | None = None
+        """Since when nothing comes any more from the caller's side."""
+        self.report: dict[str, object] | None = None
         self._running: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -84,7 +87,8 @@ class FakeLine:
         while not self.closed:
             frame = bytes(self._to_say[:FRAME_BYTES]).ljust(FRAME_BYTES, b"\0")
             del self._to_say[:FRAME_BYTES]
-            self._heard.put_nowait(HeardAudio(frame, loop.time()))
+            if self.broke_s is None:
+                self._heard.put_nowait(HeardAudio(frame, loop.time()))
             self.played.append(self._source())
             due += FRAME_MS / 1000
             await asyncio.sleep(max(0.0, due - loop.time()))
@@ -112,6 +116,12 @@ class FakeLine:
 
     def clear(self) -> None:
         self.cleared += 1
+
+    def unheard_s(self) -> float:
+        return asyncio.get_running_loop().time() - self.broke_s if self.broke_s is not None else 0.0
+
+    async def quality(self) -> dict[str, object] | None:
+        return self.report
 
     def send_event(self, event: dict[str, object]) -> None:
         self.shown.append(event)
@@ -236,7 +246,9 @@ class FakeCall:
         knowledge: KnowledgePort | None = None,
         tenant: Tenant | None = None,
         profile: Profile | None = None,
+        language: str | None = None,
     ) -> None:
+        self.language = language
         self.line, self.vad, self.asr, self.tts, self.sink = (
             FakeLine(),
             FakeVad(),
@@ -267,7 +279,7 @@ class FakeCall:
             lambda: Phrasebook("fake-1", ("what are your opening hours",)),
             loop.time,
         )
-        self.session = CallSession("c1", self.tenant, self.profile, parts)
+        self.session = CallSession("c1", self.tenant, self.profile, parts, self.language)
         self.line.start()
         self.running = asyncio.create_task(self.session.run())
         return self

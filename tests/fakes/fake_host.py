@@ -19,7 +19,9 @@ import serve_app.calls
 from configs.settings import AppArgs
 from deployments.contracts.errors import StageFailed
 from deployments.contracts.speech import VadVerdict, VadWindows
+from deployments.host_board import HostState
 from serve_app.calls import CallHost
+from tests.fakes.answering_machine import until
 from tests.fakes.fake_call import FakeAsr, FakeSink, FakeTts, FakeVad
 from tests.fakes.fake_knowledge import FakeKnowledge, a_passage
 from tests.fakes.fake_llm import FakeLlm
@@ -101,6 +103,25 @@ class ClosableFakeSink(FakeSink):
         self.closed = True
 
 
+class FakeBoard:
+    """A `HostBoard` in memory; `broken` is raised instead."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, HostState] = {}
+        self.broken: Exception | None = None
+
+    async def write(self, state: HostState) -> None:
+        if self.broken is not None:
+            raise self.broken
+        self.states[state.address] = state
+
+    async def erase(self, address: str) -> None:
+        self.states.pop(address, None)
+
+    async def read(self) -> list[HostState]:
+        return list(self.states.values())
+
+
 class FakeHost(CallHost):
     """What Serve awaits (`__init__`, `__del__`), `open_host` awaits."""
 
@@ -116,6 +137,11 @@ class FakeHost(CallHost):
 
     def __del__(self) -> None:  # type: ignore[override]
         """The garbage collector must not make a coroutine that nobody awaits."""
+
+    async def ready_for_calls(self) -> None:
+        """Warm, and seen by the others and seeing them as of now."""
+        await until(lambda: self._warm)
+        await self.peers.refresh()
 
     @property
     def calls(self) -> int:
@@ -146,7 +172,9 @@ def write_tenants(folder: Path) -> Path:
 
 
 @asynccontextmanager
-async def open_host(state: Path, *texts: str, **profile: Any) -> AsyncIterator[FakeHost]:
+async def open_host(
+    state: Path, *texts: str, board: FakeBoard | None = None, **profile: Any
+) -> AsyncIterator[FakeHost]:
     """A host whose caller says `texts`. Hosts of one `state` share their keys."""
     values = {
         "name": "test",
@@ -170,7 +198,7 @@ async def open_host(state: Path, *texts: str, **profile: Any) -> AsyncIterator[F
         }.items():
             patch.setattr(serve_app.calls, name, lambda fake=fake: fake)
         patch.setattr(aioice.ice, "get_host_addresses", aioice.ice.get_host_addresses)  # a host sets it; put it back
-        await CallHost.__init__(host, args, lambda folder: host.sink)
+        await CallHost.__init__(host, args, lambda folder: host.sink, board or FakeBoard())
         try:
             yield host
         finally:

@@ -69,6 +69,11 @@ class StandIn:
         self.tenants: list[str] = []
         self.credentials: list[str | None] = []
         self.typed: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.moves = 0
+        """How often a call was to go on over another connection."""
+        self.may_move = True
+        self.stats: list[dict[str, Any]] = []
+        """What the page said it hears."""
         self.typing = 0
         """How often it was told that somebody is writing."""
         self.hung_up = asyncio.Event()
@@ -89,15 +94,32 @@ class StandIn:
         assert request.headers["content-type"] == "application/sdp"
         if self.refusals:
             return self.refusals.pop(0)
+        call = str(self.offers)
+        answer = await self._connect(call, await request.body())
+        return Response(answer, 201, {"Location": f"/v1/calls/{call}"}, "application/sdp")
+
+    async def _connect(self, call: str, offer: bytes) -> str:
         peer = RTCPeerConnection()
-        self._peers[str(self.offers)] = peer
+        self._peers[call] = peer
         peer.on("track", self._record)
         peer.on("datachannel", self._open_channel)
-        await peer.setRemoteDescription(RTCSessionDescription((await request.body()).decode(), "offer"))
+        await peer.setRemoteDescription(RTCSessionDescription(offer.decode(), "offer"))
         peer.addTrack(Tone())
         await peer.setLocalDescription(await peer.createAnswer())
-        headers = {"Location": f"/v1/calls/{self.offers}"}
-        return Response(peer.localDescription.sdp, 201, headers, "application/sdp")
+        return peer.localDescription.sdp
+
+    async def move(self, request: Request, call: str) -> Response:
+        """Another offer for the same call, or a late candidate."""
+        if request.headers["content-type"] != "application/sdp":
+            return Response(status_code=204)
+        self.moves += 1
+        if not self.may_move:
+            return JSONResponse({"code": "call_over", "detail": "this call has ended"}, 410)
+        old = self._peers[call]
+        self.talk = []
+        answer = await self._connect(call, await request.body())
+        await old.close()
+        return Response(answer, 200, media_type="application/sdp")
 
     async def tell_state(self, call: str) -> Response:
         self.asked.set()
@@ -142,6 +164,8 @@ class StandIn:
         message = json.loads(text)
         if message == {"type": "caller.typing"}:
             self.typing += 1
+        elif message["type"] == "caller.stats":
+            self.stats.append(message)
         else:
             self.typed.put_nowait(message)
 
@@ -229,6 +253,7 @@ async def serving(stand_in: StandIn, knowledge: OneDocument) -> AsyncIterator[st
     app = build_api(services)
     app.add_api_route("/v1/calls", stand_in.offer, methods=["POST"])
     app.add_api_route("/v1/calls/{call}", stand_in.hang_up, methods=["DELETE"])
+    app.add_api_route("/v1/calls/{call}", stand_in.move, methods=["PATCH"])
     app.add_api_route("/v1/calls/{call}", stand_in.tell_state, methods=["GET"])
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(uvicorn.Config(app, ws="none", log_level="warning", timeout_graceful_shutdown=2))

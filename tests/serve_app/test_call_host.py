@@ -197,7 +197,7 @@ async def test_a_knowledge_base_that_fails_does_not_restart_the_replica(tmp_path
         host.knowledge.fails = None
         await until(lambda: host._warm)
 
-        assert await host.ready() == {"calls": 0, "most_calls": 20}
+        assert await host.ready() == {"calls": 0, "most_calls": 20, "loop_lag_ms": 0.0}
 
 
 async def test_a_refused_offer_takes_no_place(host: FakeHost) -> None:

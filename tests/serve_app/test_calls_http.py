@@ -124,7 +124,7 @@ async def test_a_wrong_body_is_refused_before_a_line_is_built(host: FakeHost, ht
         await http.post(post, content=OFFER, headers={"content-type": "application/json"}),
         await http.post(post, content=OFFER),
         await http.post(post, content=b"hello", headers=SDP),
-        await http.post(post, content=OFFER.replace("UDP/TLS/RTP/SAVPF", "RTP/AVP"), headers=SDP),
+        await http.post(post, content=OFFER.replace("UDP/TLS/RTP/SAVPF", "UDP/TLS/RTP/SAVP"), headers=SDP),
         await http.post(post, content=b"v" * (MOST_OFFER_BYTES + 1), headers=SDP),
     ]
 
@@ -174,6 +174,7 @@ async def test_a_call_s_state_its_transcript_and_its_end(host: FakeHost, http: h
         "tenant": "fake",
         "state": "connecting",
         "reason": None,
+        "quality": None,
         "turns": [],
         "messages": [],
     }
@@ -185,28 +186,33 @@ async def test_a_call_s_state_its_transcript_and_its_end(host: FakeHost, http: h
     assert host.told("call.ended")[0]["reason"] == "caller_hung_up"
 
 
-async def test_candidates_are_taken_and_a_new_offer_is_not(http: httpx.AsyncClient) -> None:
+async def test_candidates_are_taken_and_so_is_a_new_offer(http: httpx.AsyncClient) -> None:
     call = await post_offer(http)
     answers = [
         await http.patch(call, content=body, headers=headers)
         for body, headers in [
-            (OFFER.encode(), SDP),
+            (b"v=0 nonsense", SDP),
             (CANDIDATE, {"content-type": "text/plain"}),
             (b"a=candidate:nonsense", TRICKLE),
             (b"x" * (MOST_OFFER_BYTES + 1), TRICKLE),
         ]
     ]
     taken = await http.patch(call, content=CANDIDATE, headers=TRICKLE)
+    renewed = await http.patch(call, content=OFFER.encode(), headers=SDP)
+    twice = await http.patch(call, content=OFFER.encode(), headers=SDP)
     await http.delete(call)
     late = await http.patch(call, content=CANDIDATE, headers=TRICKLE)
 
     assert [refused(answer) for answer in answers] == [
-        (501, "renegotiation_unsupported"),
+        (400, "offer_unreadable"),
         (415, "content_type_wrong"),
         (400, "candidate_unreadable"),
         (413, "body_too_large"),
     ]
     assert (taken.status_code, taken.content) == (204, b"")
+    assert (renewed.status_code, renewed.headers["content-type"]) == (200, "application/sdp")
+    assert renewed.text.startswith("v=0")
+    assert refused(twice) == (503, "renewal_under_way")
     assert refused(late) == (410, "call_over")
 
 

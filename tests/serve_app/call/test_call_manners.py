@@ -188,3 +188,31 @@ def test_after_are_you_still_there_repeat_still_means_the_answer() -> None:
             assert repeated["text"] == answer["text"]
 
     run_virtual(play())
+
+
+def test_who_begins_to_write_during_the_goodbye_is_waited_for() -> None:
+    async def play() -> None:
+        async with FakeCall() as call:
+            await call.until("agent.text", text=line("silence_goodbye"))
+            call.line.handler({"type": "caller.typing"})
+            await asyncio.sleep(3)
+            call.line.handler({"type": "caller.text", "text": "when are you open"})
+            answered = await call.until("agent.heard", turn=1, complete=True)
+
+            assert answered["text"].startswith("We are open")
+
+    run_virtual(play())
+
+
+def test_no_after_anything_else_is_a_goodbye() -> None:
+    async def play() -> None:
+        async with FakeCall() as call:
+            await call.greeted()
+            for text in ("no", "thank you", "no"):
+                call.line.handler({"type": "caller.text", "text": text})
+                await asyncio.sleep(3)
+
+            assert said(call)[1:] == [line("did_not_catch"), line("anything_else"), line("goodbye")]
+            assert await call.running == "caller_goodbye"
+
+    run_virtual(play())

@@ -141,3 +141,13 @@ def test_a_line_in_two_languages_is_prepared_and_spoken_by_two_voices() -> None:
             assert heard["text"] == "en did_not_catch of Fake Utility"
 
     run_virtual(play())
+
+
+def test_a_call_begins_in_the_language_asked_for_if_the_tenant_speaks_it() -> None:
+    async def play() -> None:
+        for asked, greeted in (("ar", "ar"), ("fr", "en"), (None, "en")):
+            async with FakeCall(language=asked) as call:
+                await call.greeted()
+                assert call.shown("agent.heard")[0]["text"] == f"{greeted} greeting of Fake Utility"
+
+    run_virtual(play())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from serve_app.dialogue.intents import SPOKEN_PHRASES, Intent, classify
+from serve_app.dialogue.intents import SPOKEN_PHRASES, Intent, classify, declines
 
 
 @pytest.mark.parametrize(
@@ -89,6 +89,34 @@ def test_the_grammar_has_phrases_for_every_intent_but_nothing_and_question() -> 
     assert heard == set(Intent) - {Intent.NOTHING, Intent.QUESTION}
 
 
+@pytest.mark.parametrize(
+    ("said", "intent"),
+    [
+        ("talk to a person", Intent.HUMAN),
+        ("speak to someone", Intent.HUMAN),
+        ("i need to speak to an agent", Intent.HUMAN),
+        ("operator please", Intent.HUMAN),
+        ("can i speak to somebody", Intent.HUMAN),
+        ("could you put me through to a human being", Intent.HUMAN),
+        ("okay thank you bye", Intent.GOODBYE),
+        ("no thank you that is all", Intent.GOODBYE),
+        ("could you repeat that", Intent.REPEAT),
+        ("thank you so much", Intent.THANKS),
+    ],
+)
+def test_the_grammar_has_what_callers_say(said: str, intent: Intent) -> None:
+    assert said in SPOKEN_PHRASES
+    assert classify(said, "en") is intent
+
+
+def test_every_wish_for_a_person_is_one() -> None:
+    people = ("person", "human", "being", "agent", "operator", "representative", "someone", "somebody", "service")
+    wishes = [phrase for phrase in SPOKEN_PHRASES if phrase.split()[-1] in people]
+
+    assert len(wishes) > 200
+    assert [phrase for phrase in wishes if classify(phrase, "en") is not Intent.HUMAN] == []
+
+
 def test_the_recognisers_dictionary_has_every_word_of_the_phrases() -> None:
     """A grammar with an unknown word does not compile."""
     pocketsphinx = pytest.importorskip("pocketsphinx")
@@ -96,3 +124,25 @@ def test_the_recognisers_dictionary_has_every_word_of_the_phrases() -> None:
     known = {line.split()[0] for line in dictionary.read_text(encoding="utf-8").splitlines() if line}
 
     assert {word for phrase in SPOKEN_PHRASES for word in phrase.split()} - known == set()
+
+
+@pytest.mark.parametrize(
+    "text", ["who are you", "Are you a robot?", "what can you do", "can you help me please", "من أنت؟"]
+)
+def test_who_asks_what_this_is_gets_told(text: str) -> None:
+    assert classify(text, "en") is Intent.ABOUT
+
+
+@pytest.mark.parametrize(
+    ("text", "declined"),
+    [
+        ("No.", True),
+        ("um, nope", True),
+        ("not really", True),
+        ("لا", True),
+        ("no, my bill is wrong", False),
+        ("", False),
+    ],
+)
+def test_a_plain_no_is_told_from_a_question(text: str, declined: bool) -> None:
+    assert declines(text) is declined

@@ -12,8 +12,11 @@ import pytest
 
 from configs.settings import Media
 from deployments.contracts.errors import BadOffer
+from serve_app.doors.host_clock import HostClock
+from serve_app.doors.ice_addresses import use_addresses
 from serve_app.doors.offer import MOST_OFFER_BYTES, MOST_OFFER_LINES, read_offer
-from serve_app.doors.webrtc import MOST_TRICKLED, WebRtcLine, offer_host_addresses
+from serve_app.doors.webrtc import WebRtcLine
+from serve_app.doors.webrtc_leg import MOST_TRICKLED
 from tests.fakes.answering_machine import LOOPBACK, until
 from tests.fakes.fake_host import OFFER
 
@@ -28,7 +31,7 @@ CANDIDATE = "a=candidate:1 1 udp 2130706431 127.0.0.1 9 typ host\r\n"
 @pytest.fixture(autouse=True)
 def on_loopback(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(aioice.ice, "get_host_addresses", aioice.ice.get_host_addresses)
-    offer_host_addresses(MEDIA)
+    use_addresses(MEDIA)
     yield
 
 
@@ -44,11 +47,11 @@ async def leaks_nothing() -> AsyncIterator[None]:
 async def answer(offer: bytes) -> str:
     """What the door says; the line is closed afterwards by whoever refused, or here."""
     text = read_offer(offer)
-    line = WebRtcLine(MEDIA)
+    line = WebRtcLine(MEDIA, HostClock())
     try:
         answered = await line.answer(text)
     except BadOffer:
-        assert line._peer.connectionState == "closed", "the refused line was left open"
+        assert line._leg._peer.connectionState == "closed", "the refused line was left open"
         raise
     await line.close()
     return answered
@@ -170,7 +173,7 @@ async def test_mutated_offers_are_answered_or_refused(leaks_nothing: None) -> No
 
 
 async def test_a_caller_that_leaves_while_it_is_answered_leaves_no_line(leaks_nothing: None) -> None:
-    line = WebRtcLine(MEDIA)
+    line = WebRtcLine(MEDIA, HostClock())
     answering = asyncio.create_task(line.answer(OFFER))
     await asyncio.sleep(0)
     answering.cancel()
@@ -178,7 +181,7 @@ async def test_a_caller_that_leaves_while_it_is_answered_leaves_no_line(leaks_no
     with pytest.raises(asyncio.CancelledError):
         await answering
 
-    assert line._peer.connectionState == "closed"
+    assert line._leg._peer.connectionState == "closed"
 
 
 # ---------------------------------------------------------------- trickled candidates
@@ -186,14 +189,14 @@ async def test_a_caller_that_leaves_while_it_is_answered_leaves_no_line(leaks_no
 
 @pytest.fixture
 async def line() -> AsyncIterator[WebRtcLine]:
-    answering = WebRtcLine(MEDIA)
+    answering = WebRtcLine(MEDIA, HostClock())
     await answering.answer(OFFER)
     yield answering
     await answering.close()
 
 
 def remote_candidates(line: WebRtcLine) -> list[str]:
-    transport = line._peer.getTransceivers()[0].receiver.transport.transport
+    transport = line._leg._peer.getTransceivers()[0].receiver.transport.transport
     return [f"{candidate.ip}:{candidate.port}" for candidate in transport.getRemoteCandidates()]
 
 

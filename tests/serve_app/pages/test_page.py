@@ -227,7 +227,8 @@ async def test_without_documents_the_page_says_how_to_add_some(page: Page, url: 
     await page.goto(f"{url}/?tenant=souk&lang=en")
 
     await expect(page.locator("#no-documents")).to_contain_text("This agent has no documents yet")
-    await expect(page.locator("#ingest")).to_have_text("dukat ingest FOLDER --tenant souk")
+    command = f".venv/bin/dukat ingest FOLDER --tenant souk --url {url}"
+    await expect(page.locator("#ingest")).to_have_text(command)
     await shot(page, "no-documents")
     await page.goto(f"{url}/?tenant=demo")
     await expect(page.locator("#engines")).not_to_be_empty()

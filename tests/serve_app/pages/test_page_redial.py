@@ -52,13 +52,13 @@ async def seconds(page: Page, count: int) -> None:
         (
             "en",
             "The connection was lost.",
-            "Calling again in 1 s (try 1 of 3)",
+            "Calling again in 1 s (try 1 of 5)",
             "The line broke; this is a new call. The agent starts afresh.",
         ),
         (
             "ar",
             "انقطع الاتصال.",
-            "معاودة الاتصال بعد 1 ث (المحاولة 1 من 3)",
+            "معاودة الاتصال بعد 1 ث (المحاولة 1 من 5)",
             "انقطع الخط، وهذه مكالمة جديدة. يبدأ المساعد من البداية.",
         ),
     ],
@@ -94,7 +94,7 @@ async def test_the_microphone_stays_open_between_the_tries(page: Page, url: str,
     await open_with_stopped_clock(page, url)
     await connect(page)
     await stand_in.close()
-    await expect(page.locator(".countdown")).to_contain_text("try 1 of 3")
+    await expect(page.locator(".countdown")).to_contain_text("try 1 of 5")
 
     await seconds(page, 1)
 
@@ -145,7 +145,7 @@ async def test_a_server_that_cannot_now_is_asked_again(
     await page.locator("#call").click()
 
     await expect(page.get_by_role("alert")).to_have_text(words)
-    await expect(page.locator(".countdown")).to_have_text(f"Calling again in {wait_s} s (try 1 of 3)")
+    await expect(page.locator(".countdown")).to_have_text(f"Calling again in {wait_s} s (try 1 of 5)")
     await seconds(page, wait_s - 1)
     assert stand_in.offers == 1
     await seconds(page, 1)
@@ -164,28 +164,28 @@ async def test_a_server_that_cannot_now_is_asked_again(
         (JSONResponse(FULL, 503), "All lines are busy. Please try again in a moment."),
     ],
 )
-async def test_after_three_tries_it_gives_up(
+async def test_after_five_tries_it_gives_up(
     page: Page, url: str, stand_in: StandIn, answer: Response, words: str
 ) -> None:
     stand_in.refusals = [answer] * 9
     await open_with_stopped_clock(page, url)
 
     await page.locator("#call").click()
-    for attempt, wait_s in ((1, 1), (2, 2), (3, 4)):
-        await expect(page.locator(".countdown")).to_have_text(f"Calling again in {wait_s} s (try {attempt} of 3)")
+    for attempt, wait_s in ((1, 1), (2, 2), (3, 4), (4, 8), (5, 16)):
+        await expect(page.locator(".countdown")).to_have_text(f"Calling again in {wait_s} s (try {attempt} of 5)")
         await seconds(page, wait_s)
 
     await expect(page.get_by_role("alert")).to_have_text(words)
     await expect(page.get_by_role("button", name="Call")).to_be_visible()
     await seconds(page, 60)
-    assert stand_in.offers == 4
+    assert stand_in.offers == 6
 
 
 async def test_a_line_that_breaks_each_time_is_not_dialled_for_ever(page: Page, url: str, stand_in: StandIn) -> None:
     await open_with_stopped_clock(page, url)
     await connect(page)
 
-    for wait_s in (1, 2, 4):
+    for wait_s in (1, 2, 4, 8, 16):
         await stand_in.close()
         await expect(page.locator(".countdown")).to_contain_text(f"in {wait_s} s")
         await seconds(page, wait_s)
@@ -201,20 +201,20 @@ async def test_who_has_talked_has_all_tries_again(page: Page, url: str, stand_in
     await open_with_stopped_clock(page, url)
     await connect(page)
     await stand_in.close()
-    await expect(page.locator(".countdown")).to_contain_text("try 1 of 3")
+    await expect(page.locator(".countdown")).to_contain_text("try 1 of 5")
     await seconds(page, 1)
     await expect(page.get_by_role("log").locator("li.said")).to_have_count(2)
 
     await stand_in.close()
 
-    await expect(page.locator(".countdown")).to_contain_text("in 1 s (try 1 of 3)")
+    await expect(page.locator(".countdown")).to_contain_text("in 1 s (try 1 of 5)")
 
 
 async def test_waiting_can_be_cancelled(page: Page, url: str, stand_in: StandIn) -> None:
     stand_in.refusals = [proxy_page(503)]
     await open_with_stopped_clock(page, url)
     await page.locator("#call").click()
-    await expect(page.locator(".countdown")).to_contain_text("try 1 of 3")
+    await expect(page.locator(".countdown")).to_contain_text("try 1 of 5")
 
     await page.get_by_role("button", name="Cancel").click()
 

@@ -150,7 +150,7 @@ async def test_a_page_that_sleeps_while_it_waits_to_dial_does_not_dial(page: Pag
     await page.goto(url)
     await connect(page)
     await stand_in.close()
-    await expect(page.locator(".countdown")).to_contain_text("try 1 of 3")
+    await expect(page.locator(".countdown")).to_contain_text("try 1 of 5")
 
     await page.clock.fast_forward("01:00:00")
 
