@@ -9,7 +9,7 @@ PORT ?= 8000
 .PHONY: run test lint bench locks clean
 
 run: $(VENV)/.run-ready  ## Start everything, place one spoken call, keep serving until Ctrl-C
-	@exec $(VENV)/bin/dukat up --first-call --port $(PORT) --state-dir $(STATE)
+	@exec $(VENV)/bin/dukat up --first-call --port "$(PORT)" --state-dir "$(STATE)"
 
 test: $(VENV)/.test-ready lint  ## Everything that is checked
 	@sh tests/install_browser.sh
@@ -47,4 +47,4 @@ locks:  ## After a change of dependencies in pyproject.toml
 		--no-header --no-annotate --generate-hashes --quiet --constraint locks/run.lock --output-file locks/test.lock
 
 clean:
-	rm -rf $(VENV) $(STATE)
+	rm -rf $(VENV) "$(STATE)"

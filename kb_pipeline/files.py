@@ -1,8 +1,8 @@
 """The files of a folder, safely: what may be read is listed, and of the rest it is said why not.
 
 In: a folder. Out: names relative to it, with "/" between, in order. Hidden files and folders are passed over in
-silence; links to folders, sockets, pipes and what cannot be read are named. Nothing is opened that could block, and
-never more read than a document may have.
+silence; links to folders and out of the folder, sockets, pipes and what cannot be read are named. Nothing is opened
+that could block, and never more read than a document may have.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ def find_files(folder: Path) -> tuple[list[str], list[Skipped]]:
         name = shown(Path(os.path.relpath(error.filename, folder)).as_posix())
         skipped.append(Skipped(name, "folder_unreadable", f"the folder {name} cannot be opened: {error.strerror}"))
 
-    # Links to folders are not followed: they may lead in a circle, or out of what was meant to be taken in.
+    # Links to folders are not followed: they may lead in a circle, or out of what was meant to be taken in. Links to
+    # files may lead out as well; those that stay inside (a folder mounted by Kubernetes has them) are like others.
+    inside = os.path.join(os.path.realpath(folder), "")
     for place, folders, files in os.walk(folder, onerror=unreadable):
         within = Path(place).relative_to(folder)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -48,7 +50,14 @@ def find_files(folder: Path) -> tuple[list[str], list[Skipped]]:
             if Path(place, name).is_symlink():
                 link = shown((within / name).as_posix())
                 skipped.append(Skipped(link, "folder_link_skipped", f"{link} is a link to a folder; name it itself"))
-        names += [(within / name).as_posix() for name in files if not name.startswith(".")]
+        for name in (name for name in files if not name.startswith(".")):
+            path = Path(place, name)
+            if path.is_symlink() and not os.path.realpath(path).startswith(inside):
+                link = shown((within / name).as_posix())
+                detail = f"{link} is a link that leads out of the folder; name it itself"
+                skipped.append(Skipped(link, "file_link_skipped", detail))
+            else:
+                names.append((within / name).as_posix())
     return sorted(names), sorted(skipped, key=lambda each: each.file)
 
 

@@ -51,6 +51,7 @@ class ApiHost:
         self._tenants = YamlTenantStore(args.tenants)
         self._gate = Gate(secret(Path(args.state_dir) / "keys", "api.token"), open_on_loopback=args.open_on_loopback)
         self._knowledge = KnowledgeClient()
+        self._seeded = Path(args.state_dir) / "seeded"
         self._ingest_folder = ingest_folder
         self._services = Services(
             profile=profile.name,
@@ -67,7 +68,7 @@ class ApiHost:
         return build_api(self._services)
 
     def _allow(self, request: Request, tenant: Tenant) -> None:
-        self._gate.check(request.headers.get("authorization"), tenant)
+        self._gate.check(request.headers, tenant)
 
     async def _documents_ready(self) -> dict[str, Any]:
         if not self._seeding.done():
@@ -76,19 +77,28 @@ class ApiHost:
         return {}
 
     async def _seed(self) -> None:
-        """A tenant without any document gets those of the folder its file names."""
+        """A tenant without any document gets those of the folder its file names: once, since all may be forgotten."""
         for tenant in await self._tenants.all():
-            while tenant.active and tenant.documents is not None:
+            while tenant.active and tenant.documents is not None and not _is_there(mark := self._seeded / tenant.id):
                 try:
                     if not await self._knowledge.documents(tenant.id):
                         _report(tenant, await self._ingest_folder(self._knowledge, tenant.id, tenant.documents))
-                    break
+                    _make(mark)
                 except DukatError as error:
                     if not error.retryable:
                         raise
                     # The knowledge application is still starting; `/readyz` says so meanwhile.
                     log.info("documents_wait", extra={"tenant": tenant.id, "code": error.code})
                     await asyncio.sleep(RETRY_S)
+
+
+def _is_there(mark: Path) -> bool:
+    return mark.exists()
+
+
+def _make(mark: Path) -> None:
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.touch()
 
 
 def _report(tenant: Tenant, results: list[FileResult]) -> None:

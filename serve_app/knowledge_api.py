@@ -209,7 +209,9 @@ def _plain_name(sent: str | None) -> str:
 
 def _plain_path(sent: object) -> str:
     """A path inside some folder, never out of it: it is shown as the source, and tells two files of one name apart."""
-    plain = isinstance(sent, str) and _is_plain(sent) and "\\" not in sent and len(sent) <= MOST_PATH_CHARS
+    if isinstance(sent, str) and "\\" in sent:
+        raise BadInput("document_name_invalid", 'the path holds a backslash; only "/" may stand between its parts')
+    plain = isinstance(sent, str) and _is_plain(sent) and len(sent) <= MOST_PATH_CHARS
     if not isinstance(sent, str) or not plain or any(part in ("", ".", "..") for part in sent.split("/")):
         wanted = f'like "faq/hours.html", relative, of 1 to {MOST_PATH_CHARS} printable characters'
         raise BadInput("document_name_invalid", f"the path must be {wanted}")

@@ -1,16 +1,18 @@
 """The whole product on this machine: a private Ray cluster with the applications of `serve_config.yaml`.
 
 Used by `dukat up`, the benches and the tests. Every port it needs besides the public one is a free one, so that two can
-run side by side; every process it started has ended when `stop` returns (found by process id, never by name).
+run side by side; every process it started has ended when `stop` returns, also when Ray's own were ended before it (a
+SIGTERM to the whole group, as service managers send it).
 """
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import importlib.util
 import logging
-import os
 import shutil
+import signal
 import socket
 import tempfile
 import threading
@@ -30,19 +32,10 @@ from configs.lean import HOOK
 from configs.settings import AppArgs, load_profile
 from configs.strict import BadSettingsFile, parse
 from deployments.contracts.errors import BadSettings, StageTimeout
-
-QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_AUTH_MODE": "disabled",  # everything listens on loopback, and the cluster is gone when we are
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a replica without a GPU must not see any
-    "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
-    "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": "1",
-    "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "3600",  # above the longest call: an event WebSocket outlives a reload
-    "RAY_DEDUP_LOGS": "0",
-    "RAY_prestart_worker_first_driver": "0",  # they would lack our hook (configs.lean) and idle for ever
-    "MALLOC_ARENA_MAX": "2",
-    "OMP_NUM_THREADS": "1",
-}
+from serve_app.local_environment import RayEnvironment
+from serve_app.local_processes import ClusterProcesses
+from serve_app.state_lock import StateLock
+from serve_app.tenants.store import YamlTenantStore
 
 START_TIMEOUT_S = 180.0
 
@@ -57,6 +50,7 @@ class LocalSettings:
     profile: str = "embedded"
     fast_path: bool = True
     tenants: str = ""
+    """Absolute; empty = those that ship with the product."""
 
     @property
     def url(self) -> str:
@@ -81,18 +75,6 @@ def check_port(host: str, port: int) -> None:
             raise BadSettings("port_taken", hint, "up") from error
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on now."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
-
-
 def read_config() -> dict[str, Any]:
     """The `serve_config.yaml` beside `graph.py`."""
     spec = importlib.util.find_spec("graph")
@@ -112,9 +94,13 @@ class LocalCluster:
         self._progress = progress
         # HAProxy puts a 56-character name below it, and a socket's path may have 97 characters: so not $TMPDIR.
         self._folder = Path(tempfile.mkdtemp(prefix="dukat-", dir="/tmp"))
-        self._before: dict[str, str | None] = {}
-        self._started: set[psutil.Process] = set()
+        self._environment = RayEnvironment(self._folder, settings.fast_path)
+        self._processes = ClusterProcesses(self._folder)
+        self._lock = StateLock(settings.state_dir)
         self._deployed: set[str] = set()
+        self.head_lost = False
+        """Ray's head was gone before `stop`: its threads in this process still wait for it. Leave by `os._exit`: the
+        interpreter crashes on its ordinary way out (Ray 2.60)."""
 
     def __enter__(self) -> LocalCluster:
         try:
@@ -135,8 +121,12 @@ class LocalCluster:
             load_profile(settings.profile)
         except BadSettingsFile as error:
             raise BadSettings("profile_wrong", str(error), "up") from error
-        settings.state_dir.mkdir(parents=True, exist_ok=True)
-        self._set_environment()
+        try:
+            YamlTenantStore(settings.tenants)
+        except BadSettingsFile as error:
+            raise BadSettings("tenants_wrong", str(error), "up") from error
+        self._lock.take()
+        self._environment.set()
         if not self._settings.fast_path:
             self._progress(f"without {' and '.join(FAST_PATH)}: every call costs more and answers come later")
         self._progress("starting Ray")
@@ -149,12 +139,16 @@ class LocalCluster:
         # Starting Ray is waiting for other processes: our own imports take place meanwhile.
         importing = threading.Thread(target=importlib.import_module, args=("graph",), daemon=True)
         importing.start()
+        on_sigterm = signal.getsignal(signal.SIGTERM)
         ray.init(
             include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,
             runtime_env={"worker_process_setup_hook": HOOK},
         )
+        if callable(on_sigterm) and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, on_sigterm)  # Ray has set its own, which would end Ray under our feet
+        self.processes()
         logging.getLogger("ray.serve").setLevel(logging.WARNING)  # it tells of each application; so do we
         self._progress("starting Ray Serve")
         serve.start(
@@ -168,6 +162,7 @@ class LocalCluster:
         self._deployed = {target.name for target in targets}
         serve.run_many(targets, wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
         self._wait()
+        self.processes()  # while each is a child of ours: after a SIGTERM to all it may be too late
 
     def _target(self, application: Mapping[str, Any]) -> Any:
         from ray.serve import RunTarget
@@ -205,54 +200,37 @@ class LocalCluster:
         missing = sorted(self._deployed - shown)
         raise StageTimeout("start_late", f"not running after {START_TIMEOUT_S:g} s: {', '.join(missing)}", "up")
 
-    def _set_environment(self) -> None:
-        """Ray reads these in every process; they are put back by `stop`."""
-        stats, metrics, fallback, ingress = free_ports(4)
-        haproxy = self._folder
-        wanted = {
-            **QUIET,
-            "RAY_SERVE_HAPROXY_STATS_PORT": str(stats),
-            "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics),
-            "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(fallback),
-            "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(min(ingress, 64_000)),
-            "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(min(ingress, 64_000) + 200),
-            "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
-            "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "admin.sock"),
-            "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(haproxy),
-            "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(haproxy / "server-state"),
-        }
-        wanted |= FAST_PATH if self._settings.fast_path else dict.fromkeys(FAST_PATH, "0")
-        for name, value in wanted.items():
-            self._before[name] = os.environ.get(name)
-            os.environ[name] = value
-
     def processes(self) -> set[psutil.Process]:
         """Every process of this cluster that lives now."""
-        self._started |= set(psutil.Process().children(recursive=True))
-        return {process for process in self._started if process.is_running()}
+        return self._processes.living()
 
     def stop(self) -> None:
         """Let live calls end, then end every process that was started."""
         import ray
-        from ray import serve
 
         self.processes()
         try:
             if ray.is_initialized():
-                with suppress(Exception):  # the controller may be what failed
-                    serve.delete("voice")
-                ray.shutdown()
+                self._end_calls()
+                if self._processes.head_lives():
+                    ray.shutdown()
+                else:
+                    self.head_lost = True
+                    atexit.unregister(ray.shutdown)  # it would wait for the head, and there is nothing to shut down
         finally:
-            _end(self._started)
+            self._processes.end()
             self._clean_up()
 
+    def _end_calls(self) -> None:
+        """Let live calls end, for as long as there is a head: Serve's question would outlive it by a minute."""
+        ending = threading.Thread(target=_delete_voice, daemon=True)
+        ending.start()
+        while ending.is_alive() and self._processes.head_lives():
+            ending.join(0.1)
+
     def _clean_up(self) -> None:
-        self._started.clear()
-        for name, value in self._before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        self._lock.release()
+        self._environment.put_back()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
@@ -261,10 +239,8 @@ def _reason(application: Any) -> str:
     return " ".join([application.message, *messages]).strip()[-2000:]
 
 
-def _end(processes: set[psutil.Process]) -> None:
-    for ask in (psutil.Process.terminate, psutil.Process.kill):
-        _, alive = psutil.wait_procs(processes, timeout=3)
-        for process in alive:
-            with suppress(psutil.NoSuchProcess):
-                ask(process)
-    psutil.wait_procs(processes, timeout=3)
+def _delete_voice() -> None:
+    from ray import serve
+
+    with suppress(Exception):  # the controller may be what failed
+        serve.delete("voice")

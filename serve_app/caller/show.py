@@ -1,13 +1,12 @@
 """A call report for people (text, with or without a terminal) and for programs (one object, units in the key names).
 
-What the server and the caller said is foreign text, and may be Arabic: control characters are taken out, and each piece
-is wrapped in Unicode's first-strong isolates (UAX #9), so that it cannot disorder the line around it. It never stands
-in a table, whose columns a right-to-left terminal would turn round.
+What the server and the caller said is foreign text, and may be Arabic: what could steer a terminal is shown by its
+code (`plain`), and each piece is wrapped in Unicode's first-strong isolates (UAX #9), so that it cannot disorder the
+line around it. It never stands in a table, whose columns a right-to-left terminal would turn round.
 """
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -16,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deployments.contracts.audio import SAMPLE_BYTES, SAMPLE_RATE_HZ
+from serve_app.caller.plain import plain
 from serve_app.caller.report import CallReport, TurnReport
 
 _ISOLATE, _END_ISOLATE = "\u2068", "\u2069"
@@ -39,9 +39,9 @@ def print_report(report: CallReport, console: Console) -> None:
     if report.barge_in_ms is not None:
         console.print(f"barge-in to silence: {report.barge_in_ms:.0f} ms")
     lost = f"{report.packets_received} packets received, {report.packets_lost} lost"
-    console.print(f"connected in {report.setup_ms:.0f} ms; {lost}; ended: {report.end_reason}", highlight=False)
+    console.print(Text(f"connected in {report.setup_ms:.0f} ms; {lost}; ended: {plain(report.end_reason)}"))
     if report.failure is not None:
-        console.print(Text(f"failed: {report.failure.code}: {clean(report.failure.detail)}", "bold red"))
+        console.print(Text(f"failed: {plain(report.failure.code)}: {plain(report.failure.detail)}", "bold red"))
 
 
 def as_dict(report: CallReport) -> dict[str, Any]:
@@ -80,18 +80,8 @@ def _turn_as_dict(turn: TurnReport) -> dict[str, Any]:
     }
 
 
-def clean(text: Any) -> str:
-    """Foreign text without what could steer a terminal or turn a line round: control and direction characters."""
-    kept = (c if c not in "\n\t" else " " for c in str(text or ""))
-    return "".join(c for c in kept if unicodedata.category(c) != "Cc" and not _turns_text(c))
-
-
-def _turns_text(character: str) -> bool:
-    return "\u202a" <= character <= "\u202e" or "\u2066" <= character <= "\u2069"
-
-
 def _quoted(text: Any) -> str:
-    return f"{_ISOLATE}{clean(text)}{_END_ISOLATE}" if text else ""
+    return f"{_ISOLATE}{plain(text)}{_END_ISOLATE}" if text else ""
 
 
 def _say(console: Console, who: str, text: str) -> None:
@@ -110,7 +100,7 @@ def _print_figures(turn: TurnReport, console: Console) -> None:
             table.add_column(column, justify="right", no_wrap=True)
         for name, times in stages.items():
             given = times if isinstance(times, dict) else {}
-            table.add_row(Text(clean(name)), *(_cell(given.get(key)) for key in STAGE_TIMES))
+            table.add_row(Text(plain(name)), *(_cell(given.get(key)) for key in STAGE_TIMES))
         console.print(table)
     else:
         console.print("        no ledger for this turn")

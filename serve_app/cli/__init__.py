@@ -7,6 +7,7 @@ import sys
 import typer
 
 from deployments.contracts.errors import DukatError
+from serve_app.caller.plain import plain
 from serve_app.cli import bench, call, documents, ingest, stored, up
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -25,5 +26,5 @@ def main() -> None:
     try:
         app()
     except DukatError as error:
-        print(f"dukat: {error}", file=sys.stderr)
+        print(f"dukat: {plain(error)}", file=sys.stderr)
         raise SystemExit(1) from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +12,7 @@ import typer
 from rich.console import Console
 
 from deployments.contracts.errors import DukatError
+from serve_app.caller.plain import json_line, plain
 from serve_app.caller.report import CallReport
 from serve_app.caller.scripted import place_call
 from serve_app.caller.show import as_dict, print_report
@@ -39,13 +39,13 @@ def call(
         )
     except DukatError as error:
         if as_json:
-            print(json.dumps({"failure": {"code": error.code, "detail": error.detail}}))
-        print(f"dukat call: {error}", file=sys.stderr)
+            print(json_line({"failure": {"code": error.code, "detail": error.detail}}))
+        print(f"dukat call: {plain(error)}", file=sys.stderr)
         raise typer.Exit(1) from None
     if save is not None:
         write_wav(save, report.recording, 2)
     if as_json:
-        print(json.dumps(as_dict(report), ensure_ascii=False))
+        print(json_line(as_dict(report)))
     else:
         print_report(report, console)
     raise typer.Exit(0 if succeeded(report) else 1)

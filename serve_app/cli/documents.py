@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
+from serve_app.caller.plain import json_line, plain
 from serve_app.cli.ingest_show import print_table, result_console
 from serve_app.cli.kb_client import AsJson, KnowledgeBase, StateDir, TenantId, Token, Url
 
@@ -24,7 +24,10 @@ def documents(
     """The tenant's documents, by title."""
     found = asyncio.run(_list(KnowledgeBase(url, tenant, token, state_dir)))
     if as_json:
-        print(json.dumps({"documents": found}, ensure_ascii=False))
+        print(json_line({"documents": found}))
+        return
+    if not found:
+        result_console().print("no documents yet; put some in with: dukat ingest FOLDER")
         return
     columns = ("document", "title", "source", "language", "characters")
     print_table(result_console(), columns, [tuple(str(each[column]) for column in columns) for each in found])
@@ -41,9 +44,9 @@ def forget(
     """Take one document out of the knowledge base."""
     asyncio.run(_forget(KnowledgeBase(url, tenant, token, state_dir), document))
     if as_json:
-        print(json.dumps({"forgotten": document}, ensure_ascii=False))
+        print(json_line({"forgotten": document}))
     else:
-        result_console().print(Text(f"{document} is forgotten"))
+        result_console().print(Text(f"{plain(document)} is forgotten"))
 
 
 async def _list(server: KnowledgeBase) -> list[dict[str, Any]]:

@@ -7,7 +7,6 @@ usage, 130 = interrupted. A document is called by its path inside the folder tha
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from deployments.phrases import make_phrasebook
 from kb_pipeline.chunk import chunk_document, sections
 from kb_pipeline.files import find_files, read_file, shown
 from kb_pipeline.load import TYPES, document_id, load_document
+from serve_app.caller.plain import json_line
 from serve_app.cli.ingest_show import Checked, Fate, Progress, as_dict, print_checked, print_fates
 from serve_app.cli.kb_client import AsJson, KnowledgeBase, StateDir, TenantId, Token, Url
 
@@ -78,7 +78,7 @@ def ingest(
         if name not in known
     ]
     if as_json:
-        print(json.dumps(as_dict(fates, tenant, url, time.monotonic() - began_s, stopped), ensure_ascii=False))
+        print(json_line(as_dict(fates, tenant, url, time.monotonic() - began_s, stopped)))
     else:
         print_fates(fates, stopped)
     all_in = bool(fates) and all(fate.ok for fate in fates)
@@ -103,6 +103,9 @@ def select(paths: list[Path]) -> Selection:
 def _choose(selection: Selection, by_document: dict[str, str], name: str, file: Path) -> None:
     if shown(name) != name:
         fate = Fate(shown(name), code="document_name_invalid", detail="the name holds unprintable characters")
+    elif "\\" in name:
+        # The server takes it for a way out of the folder, as it is on Windows.
+        fate = Fate(name, code="document_name_invalid", detail="the name holds a backslash; rename the file")
     elif PurePosixPath(name).suffix.lower() not in TYPES:
         fate = Fate(name, code="document_type_unknown", detail=f"only {', '.join(TYPES)} can be read")
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
+
+from serve_app.caller.plain import json_line, plain
 
 _WIDE = 400
 """Characters; there is room in a file."""
@@ -83,17 +84,18 @@ class Progress:
         """One file more is done."""
         self._done += 1
         if self._bar is not None:
-            self._bar.update(self._task, completed=self._done, file=fate.file)
+            self._bar.update(self._task, completed=self._done, file=plain(fate.file))
             return
-        said = f"{fate.chunks} chunks" if fate.ok else f"{fate.code}: {fate.detail}"
-        self._console.print(Text(f"[{self._done}/{self._files}] {fate.file}: {said}"), soft_wrap=True)
+        chunks = f"{fate.chunks} chunk" if fate.chunks == 1 else f"{fate.chunks} chunks"
+        said = chunks if fate.ok else f"{fate.code}: {fate.detail}"
+        self._console.print(Text(plain(f"[{self._done}/{self._files}] {fate.file}: {said}")), soft_wrap=True)
 
 
 def print_fates(fates: list[Fate], stopped: str) -> None:
     """The table and the sum; when nothing could be sent at all, one line says why."""
     out = result_console()
     if stopped:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(Text(f"dukat ingest: {stopped}"))
+        Console(stderr=True, highlight=False, soft_wrap=True).print(Text(plain(f"dukat ingest: {stopped}")))
         return
     good, bad = [fate for fate in fates if fate.ok], [fate for fate in fates if not fate.ok]
     if good:
@@ -114,7 +116,7 @@ def print_checked(checked: list[Checked], fates: list[Fate], as_json: bool) -> N
     """What would go in, and what would not."""
     if as_json:
         files = [dataclasses.asdict(each) for each in checked] + [dataclasses.asdict(fate) for fate in fates]
-        print(json.dumps({"would_go_in": len(checked), "skipped": len(fates), "files": files}, ensure_ascii=False))
+        print(json_line({"would_go_in": len(checked), "skipped": len(fates), "files": files}))
         return
     out = result_console()
     if checked:
@@ -136,10 +138,10 @@ def result_console() -> Console:
 
 
 def print_table(out: Console, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """Rows of plain text under their columns."""
+    """Rows of foreign text under their columns."""
     table = Table(box=SIMPLE_HEAD)
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(plain(cell)) for cell in row))
     out.print(table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 import threading
@@ -14,11 +15,14 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from configs.settings import TENANTS
 from deployments.contracts.errors import DukatError, StageTimeout
+from serve_app.caller.plain import plain
 from serve_app.cli.stored import print_stored, wait_for_call
 from serve_app.local_cluster import LocalCluster, LocalSettings
+from serve_app.tenants.store import YamlTenantStore
 
 READY_TIMEOUT_S = 60.0
 LAKE_TIMEOUT_S = 20.0
@@ -32,11 +36,20 @@ def up(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port of the page and the API.", min=1, max=65535)] = 8000,
     state_dir: Annotated[Path, typer.Option(help="Folder of everything that is written.")] = Path(".dukat"),
+    tenants: Annotated[
+        Path | None,
+        typer.Option(help="Folder of tenant files (*.yaml) in the place of the shipped demo.", show_default=False),
+    ] = None,
     first_call: Annotated[bool, typer.Option(help="Place one real call with a spoken question.")] = False,
     fast_path: Annotated[bool, typer.Option(help="Ray Serve's throughput mode and HAProxy.")] = True,
 ) -> None:
     """Start everything, and serve until Ctrl-C."""
-    settings = LocalSettings(state_dir.resolve(), host, port, profile, fast_path)
+    if first_call and tenants is not None:
+        raise typer.BadParameter(
+            "the question is one to the shipped demo; leave it out with --tenants", param_hint="--first-call"
+        )
+    own = "" if tenants is None else os.path.realpath(tenants)
+    settings = LocalSettings(Path(os.path.realpath(state_dir)), host, port, profile, fast_path, own)
     began = time.monotonic()
 
     def progress(line: str) -> None:
@@ -45,8 +58,10 @@ def up(
     stop = threading.Event()
     for kind in (signal.SIGINT, signal.SIGTERM):
         signal.signal(kind, lambda *_: _interrupt(stop))
+    cluster = LocalCluster(settings, progress)
+    status = 0
     try:
-        with LocalCluster(settings, progress):
+        with cluster:
             wait_ready(settings.url)
             progress("healthy: every deployment answers, the documents are in")
             if first_call:
@@ -58,8 +73,13 @@ def up(
     except KeyboardInterrupt:
         console.print("stopped")
     except DukatError as error:
-        print(f"dukat up: {error}", file=sys.stderr)
-        raise typer.Exit(1) from None
+        for line in f"dukat up: {error}".splitlines():  # a line for each wrong key of a file
+            print(plain(line), file=sys.stderr)
+        status = 1
+    if cluster.head_lost:
+        sys.stdout.flush()
+        os._exit(status)
+    raise typer.Exit(status)
 
 
 def _interrupt(stop: threading.Event) -> None:
@@ -105,7 +125,14 @@ def _first_call(settings: LocalSettings) -> None:
 
 
 def _say_where(settings: LocalSettings) -> None:
-    console.print(f"\nThe page is at [bold]{settings.url}/[/]  (press Ctrl-C to stop)")
+    console.print(f"\nThe page is at [bold]{settings.url}/{_page_tenant(settings)}[/]  (press Ctrl-C to stop)")
     if not settings.on_loopback:
         token = settings.state_dir / "keys" / "api.token"
-        console.print(f"Listening beyond this machine: callers need the token in {token}")
+        console.print(Text(plain(f"Listening beyond this machine: callers need the token in {token}")))
+
+
+def _page_tenant(settings: LocalSettings) -> str:
+    """The page is the demo's unless told otherwise; where there is no demo, it is told."""
+    tenants = asyncio.run(YamlTenantStore(settings.tenants).all())
+    active = [tenant.id for tenant in tenants if tenant.active]
+    return "" if "demo" in active or not active else f"?tenant={active[0]}"

@@ -1,5 +1,9 @@
 """Who may use a tenant: the bearer token of this installation, or nobody's when the demo runs on loopback only.
 
+What is open on loopback is open to programs of this machine and to our own page, not to whatever page a browser of this
+machine has open: such a page says where it comes from (`Origin`, `Sec-Fetch-Site`: Fetch Metadata, W3C), and one that
+had its own name lead to 127.0.0.1 (DNS rebinding) gives itself away by the `Host` it asks for.
+
 The keys are made on first use, in the state folder, readable by the owner alone. (Users, roles and tokens that expire
 come with identity proper; this is the lock on the door until then.)
 """
@@ -9,13 +13,16 @@ from __future__ import annotations
 import hmac
 import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from deployments.contracts.errors import BadSettings, NotAllowed
 from serve_app.tenants.models import Tenant
 
 LEAST_SECRET_CHARS = 32
 """HS256 wants 256 bits; ours have 43 characters of base64."""
+_OURS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def secret(folder: Path, name: str) -> str:
@@ -55,12 +62,35 @@ class Gate:
         self._token = token
         self._open = open_on_loopback
 
-    def check(self, authorization: str | None, tenant: Tenant) -> None:
-        """Raises `NotAllowed` (401) unless the request may use this tenant."""
+    def check(self, headers: Mapping[str, str], tenant: Tenant) -> None:
+        """Raises `NotAllowed` (401, 403) unless the request with these headers (lower case) may use this tenant."""
+        authorization = headers.get("authorization")
         if authorization is None:
             if self._open and tenant.open_on_loopback:
+                _check_from_here(headers)
                 return
             raise NotAllowed("token_missing", "this needs Authorization: Bearer <token>", "gate")
         scheme, _, given = authorization.partition(" ")
         if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self._token.encode()):
             raise NotAllowed("token_invalid", "the token is not one of this installation", "gate")
+
+
+def _check_from_here(headers: Mapping[str, str]) -> None:
+    """Raises `NotAllowed` (403) for what a foreign web page sent."""
+    host = headers.get("host", "").lower()
+    if _name(f"http://{host}") not in _OURS:
+        detail = "without a token only 127.0.0.1 and localhost are answered; ask for one of them, or send the token"
+        raise NotAllowed("host_foreign", detail, "gate", 403)
+    origin = headers.get("origin")
+    # Browsers send an Origin with every POST; "null" is that of a file or a sandbox, and nobody's.
+    same = origin is not None and origin.lower().partition("://")[2] == host
+    site = headers.get("sec-fetch-site", "").lower()
+    if (origin is not None and not same) or (origin is None and site in ("cross-site", "same-site")):
+        raise NotAllowed("origin_foreign", "another web page may not do this without the token", "gate", 403)
+
+
+def _name(address: str) -> str:
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""

@@ -39,6 +39,27 @@ def test_links_to_folders_are_named_and_not_followed(tmp_path: Path) -> None:
     assert [(each.file, each.code) for each in skipped] == [("real/loop", "folder_link_skipped")]
 
 
+def test_links_out_of_the_folder_are_named_and_not_followed(tmp_path: Path) -> None:
+    """Also those to a folder whose name begins like this one's, and those that lead through another link."""
+    folder, beside = tmp_path / "in", tmp_path / "in-private"
+    for each in (folder, beside):
+        each.mkdir()
+        (each / "a.md").write_text("x")
+    (folder / "secret.md").symlink_to(beside / "a.md")
+    (folder / "gone.md").symlink_to(beside / "nothing")
+    (folder / "second.md").symlink_to(folder / "secret.md")
+    (folder / "inside.md").symlink_to("a.md")
+    (tmp_path / "named").symlink_to(folder)
+
+    for named in (folder, tmp_path / "named"):
+        names, skipped = find_files(named)
+
+        assert names == ["a.md", "inside.md"]
+        assert [each.file for each in skipped] == ["gone.md", "second.md", "secret.md"]
+        assert {each.code for each in skipped} == {"file_link_skipped"}
+    assert read_file(folder / "secret.md", "secret.md") == b"x"  # a link that is named itself
+
+
 def test_a_folder_that_cannot_be_opened_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Told by the operating system, which the superuser never is: so it is asked in its place."""
     (tmp_path / "closed").mkdir()

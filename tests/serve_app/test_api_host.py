@@ -108,6 +108,36 @@ async def test_a_tenant_that_has_documents_keeps_them(
     assert taken_in == []
 
 
+@pytest.mark.parametrize("had_some", [True, False])
+async def test_documents_that_were_all_forgotten_stay_forgotten(
+    open_host: Open, store: FakeStore, taken_in: list[tuple[str, Path]], had_some: bool
+) -> None:
+    """Whether the first ones were the shipped ones or the operator's own."""
+    store.has["new"] = [Document("new", "d", "D", "d.md", "en", "text")] if had_some else []
+    await seeded(await open_host())
+    at_first = len(taken_in)
+    store.has.clear()
+
+    again = await open_host()
+    await seeded(again)
+
+    assert len(taken_in) == at_first == (0 if had_some else 1)
+    assert await again._documents_ready() == {}
+
+
+async def test_a_seeding_that_failed_is_tried_again_at_the_next_start(
+    open_host: Open, store: FakeStore, taken_in: list[tuple[str, Path]]
+) -> None:
+    store.failures = [BadInput("folder_unreadable", "-")]
+    first = await open_host()
+    await until(first._seeding.done)
+    assert taken_in == [] and first._seeding.exception() is not None
+
+    await seeded(await open_host())
+
+    assert len(taken_in) == 1
+
+
 async def test_a_knowledge_base_that_is_still_starting_is_waited_for(
     open_host: Open, store: FakeStore, taken_in: list[tuple[str, Path]]
 ) -> None:

@@ -80,6 +80,13 @@ async def test_a_path_out_of_its_folder_is_refused(path: str) -> None:
     assert code(answer) == (400, "document_name_invalid")
 
 
+async def test_a_backslash_is_called_a_backslash() -> None:
+    async with client_of(build_api(services())) as client:
+        answer = await client.post("/v1/kb/documents", files={"file": ("a.md", b"# a")}, data={"path": "faq\\a.md"})
+
+    assert "backslash" in answer.json()["detail"]
+
+
 async def test_a_path_that_is_a_file_is_refused() -> None:
     async with client_of(build_api(services())) as client:
         answer = await client.post("/v1/kb/documents", files={"path": ("a.md", b"# a")})

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from serve_app.local_cluster import free_ports
+from serve_app.local_environment import free_ports
 
 DUKAT = Path(sys.executable).with_name("dukat")
 START_TIMEOUT_S = 240.0
@@ -75,11 +75,11 @@ class RunningProduct:
                 continue
         raise AssertionError(f"no replica of {deployment}")
 
-    def stop(self, patience_s: float = 40.0) -> int:
-        """Ctrl-C; the exit status."""
+    def stop(self, patience_s: float = 40.0, kind: signal.Signals = signal.SIGINT) -> int:
+        """Ctrl-C, or what a service manager sends; the exit status."""
         family = self.family()
         if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGINT)  # as a terminal does: to everything in its group
+            os.killpg(self.process.pid, kind)  # as a terminal does: to everything in its group
             try:
                 self.process.wait(patience_s)
             except subprocess.TimeoutExpired:

@@ -21,7 +21,8 @@ import yaml
 from configs.fast_path import FAST_PATH
 from serve_app.caller.scripted import place_call
 from serve_app.caller.wav import read_wav
-from serve_app.local_cluster import QUIET, free_ports, read_config
+from serve_app.local_cluster import read_config
+from serve_app.local_environment import QUIET, free_ports
 from tests.system.test_calls_for_real import LOOPBACK, QUESTION
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from serve_app.caller.report import CallReport, Failure, TurnReport
-from serve_app.caller.show import as_dict, clean, print_report
+from serve_app.caller.show import as_dict, print_report
 
 TURN = TurnReport(
     turn=1,
@@ -79,10 +79,15 @@ def test_without_a_terminal_there_are_no_escape_codes_and_with_one_there_are() -
 
 
 def test_foreign_text_cannot_steer_the_terminal_or_turn_the_line_round() -> None:
-    evil = dataclasses.replace(REPORT, greeting_text="a\x1b[2Jb\x07\u202ec\u2069d\r\n[bold]e")
+    text = "a\x1b[2Jb\x07\u202ec\u2069d\r\n[bold]e"
+    evil = dataclasses.replace(REPORT, greeting_text=text, end_reason=text, failure=Failure(text, text))
 
-    assert "agent: \u2068a[2Jbcd [bold]e\u2069" in printed(evil)
-    assert clean(None) == ""
+    out = printed(evil)
+
+    shown = r"a\x1b[2Jb\x07\u202ec\u2069d\r\n[bold]e"
+    assert f"agent: \u2068{shown}\u2069" in out
+    assert f"ended: {shown}" in out and f"failed: {shown}: {shown}" in out
+    assert "\x1b" not in out and "\u202e" not in out
 
 
 def test_a_failed_turn_says_what_is_known() -> None:

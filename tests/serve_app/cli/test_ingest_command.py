@@ -167,6 +167,8 @@ def test_a_bad_file_is_told_and_stops_no_other(run: Run, house: House, files: Pa
     (files / "hours.txt").write_text("another")
     (files / "again").symlink_to(files)
     (files / "gone.md").symlink_to(files / "nothing")
+    (files / "passwd.txt").symlink_to("/etc/passwd")
+    (files / "back\\slash.md").write_text("x")
     (files / "line\nbreak.md").write_text("x")
     (files / os.fsdecode(b"\xff.md")).write_text("x")
     os.mkfifo(files / "pipe.md")
@@ -185,13 +187,16 @@ def test_a_bad_file_is_told_and_stops_no_other(run: Run, house: House, files: Pa
         "hours.txt": "document_duplicate",
         "again": "folder_link_skipped",
         "gone.md": "document_unreadable",
+        "passwd.txt": "file_link_skipped",
+        "back\\slash.md": "document_name_invalid",
         "line\\nbreak.md": "document_name_invalid",
         "\\udcff.md": "document_name_invalid",
         "pipe.md": "document_not_a_file",
         "huge.md": "document_too_large",
     }
     assert set(house.texts()) == {"hours.md", "faq/hours.html", "خدمات/ساعات العمل.txt"}
-    assert table.splitlines()[-1] == "3 taken in, 11 skipped"
+    assert table.splitlines()[-1] == "3 taken in, 13 skipped"
+    assert "the name holds a backslash" in table
     assert "byte 6 is not UTF-8" in table
     assert "document_too_large" in err
     assert not {"empty.md", "picture.png", "huge.md"} & set(house.sent)
@@ -201,6 +206,52 @@ def test_an_empty_folder_is_said_to_be_empty(run: Run, house: House, tmp_path: P
     (tmp_path / "nothing").mkdir()
     with serving(house.app) as (url, _):
         assert run("ingest", tmp_path / "nothing", "--url", url)[:2] == (1, "no files there\n")
+
+
+EVIL = "\x1b]0;pwned\x07\u202e"
+
+
+def test_what_documents_and_their_names_hold_does_not_steer_the_terminal(
+    run: Run, house: House, tmp_path: Path
+) -> None:
+    (tmp_path / "evil").mkdir()
+    (tmp_path / "evil" / "a\u202e.md").write_text(f"# Title {EVIL}\ntext", "utf-8")
+    (tmp_path / "evil" / f"b{EVIL}.md").write_text("x")
+    with serving(house.app) as (url, _):
+        said = [
+            run("ingest", tmp_path / "evil", "--url", url),
+            run("ingest", tmp_path / "evil", "--url", url, "--json"),
+            run("ingest", tmp_path / "evil", "--dry-run"),
+            run("ingest", tmp_path / "evil", "--dry-run", "--json"),
+            run("documents", "--url", url),
+            run("documents", "--url", url, "--json"),
+            run("forget", "x\u202e", "--url", url),
+            run("forget", "x\u202e", "--url", url, "--json"),
+        ]
+
+    for _, out, err in said:
+        assert "\\u202e" in out + err
+        assert not {"\x1b", "\x07", "\u202e"} & set(out + err)
+    assert json.loads(said[5][1])["documents"][0]["source"] == "a\u202e.md"
+
+
+def test_an_error_of_a_server_does_not_steer_the_terminal(run: Run, files: Path) -> None:
+    async def evil(scope: Scope, receive: Receive, send: Send) -> None:
+        await problem(400, EVIL, EVIL)(scope, receive, send)
+
+    with serving(evil) as (url, _):
+        said = [run("ingest", files, "--url", url), run("documents", "--url", url)]
+
+    for code, out, err in said:
+        assert code == 1 and "\\x1b]0;pwned" in err
+        assert not {"\x1b", "\x07", "\u202e"} & set(out + err)
+
+
+def test_one_chunk_is_one_chunk(run: Run, house: House, tmp_path: Path) -> None:
+    with serving(house.app) as (url, _):
+        _, _, err = run("ingest", names(1, tmp_path / "one"), "--url", url)
+
+    assert err == "[1/1] 00.md: 1 chunk\n"
 
 
 # ---------------------------------------------------------------- server, tenant, token
@@ -415,6 +466,15 @@ def test_documents_are_listed_and_forgotten(run: Run, house: House, files: Path)
     assert (gone, missing, err.startswith("dukat: document_unknown")) == (0, 1, True)
     assert "hours.md" in table and "faq" not in table
     assert "faq/hours.html" not in house.texts()
+
+
+def test_an_empty_listing_says_how_to_fill_it(run: Run, house: House) -> None:
+    with serving(house.app) as (url, _):
+        said = run("documents", "--url", url)
+        as_json = run("documents", "--url", url, "--json")
+
+    assert said == (0, "no documents yet; put some in with: dukat ingest FOLDER\n", "")
+    assert json.loads(as_json[1]) == {"documents": []}
 
 
 def test_a_listing_without_a_server_is_one_line(run: Run) -> None:
