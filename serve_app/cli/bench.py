@@ -17,8 +17,12 @@ from serve_app.caller.report import CallReport, TurnReport
 from serve_app.caller.scripted import place_call
 from serve_app.caller.speech import prepare
 from serve_app.caller.wav import read_wav
+from serve_app.cli.bench_loss import loss
+from serve_app.cli.bench_media import media
+from serve_app.cli.bench_recognition import recognition
 from serve_app.cli.up import FIRST_QUESTION, wait_ready
-from serve_app.local_cluster import LocalCluster, LocalSettings, free_ports
+from serve_app.local_cluster import LocalCluster, LocalSettings
+from serve_app.local_environment import free_ports
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 console = Console(highlight=False, soft_wrap=True)
@@ -30,6 +34,11 @@ WARM_UP_TURNS = 2
 @app.callback()
 def _group() -> None:
     """Measurements."""
+
+
+app.command("recognition")(recognition)
+app.command("media")(media)
+app.command("loss")(loss)
 
 
 @app.command("turn")
